@@ -1,0 +1,1 @@
+"""Losses: functions of tensors and masks that know nothing of models or of the training loop."""

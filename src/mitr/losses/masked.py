@@ -1,0 +1,41 @@
+"""Losses over what exists: every mean leaves out samples or steps whose mask is False, and is 0 where none is left.
+
+B samples, T steps, D features. On complete data they equal the published forms (section 5 of the specification).
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def mean_where(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean of (B,) values where the (B,) bool mask is true; 0 if it is nowhere true."""
+    return torch.where(mask, values, torch.zeros_like(values)).sum() / mask.sum().clamp(min=1)
+
+
+def l1(prediction: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+    """Mean absolute error of (B,) predictions."""
+    return mean_where((prediction - torch.where(mask, truth, prediction.detach())).abs(), mask)
+
+
+def vector_l1(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+    """Mean absolute difference of (B, D) vectors."""
+    return mean_where((student - teacher).abs().mean(dim=1), mask)
+
+
+def vector_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+    """Mean squared difference of (B, D) vectors."""
+    return mean_where((student - teacher).square().mean(dim=1), mask)
+
+
+def simsiam(p_student: Tensor, z_teacher: Tensor, p_teacher: Tensor, z_student: Tensor, mask: Tensor) -> Tensor:
+    """-1/2 [cos(p_s, sg z_t) + cos(p_t, sg z_s)] of (B, D) vectors, in [-1, 1]."""
+    forth = F.cosine_similarity(p_student, z_teacher.detach(), dim=1)
+    back = F.cosine_similarity(p_teacher, z_student.detach(), dim=1)
+    return -0.5 * mean_where(forth + back, mask)
+
+
+def reconstruction(restored: Tensor, target: Tensor, dropped: Tensor) -> Tensor:
+    """Smooth-L1 of (B, T, D) over the dropped steps, (B, T) bool, per step and feature; the target is a constant."""
+    error = F.smooth_l1_loss(restored, target.detach(), reduction="none").sum(dim=2)  # (B, T)
+    return (error * dropped).sum() / (dropped.sum() * target.shape[2] + 1e-6)

@@ -1,0 +1,1 @@
+"""Models: a view in, predictions and named losses out; `registry` knows them by name."""

@@ -1,0 +1,160 @@
+"""MITR-DNet (Wang, Wang, Yu, Jiao: Modality-Invariant Bidirectional Temporal Representation Distillation Network for
+Missing Multimodal Sentiment Analysis, ICASSP 2025, arXiv 2501.05474).
+
+A teacher sees everything that a sample has, a student sees what is left of it; both are this one network (or the teacher
+is a frozen one). Per modality: Transformer layer -> bidirectional temporal module -> mean over time; then fusion and head.
+
+Departures from the authors' release, each with a switch back in `ModelConfig`: the backward stream reverses time inside
+the true length instead of the channels; the unimodal encoders are not causal and give every step its position. Without a
+switch: padding takes no part in attention, BatchNorm and means; a modality that a sample lacks has no steps and enters
+fusion as a learned absence vector; losses average over what exists.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mitr.config import LossConfig, ModelConfig
+from mitr.data.schema import MODALITIES
+from mitr.losses import masked
+from mitr.models.base import Model
+from mitr.nn.fusion import TransformerFusion
+from mitr.nn.masked import masked_mean
+from mitr.nn.simsiam import SimSiamHead
+from mitr.nn.temporal import BidirectionalTemporal
+from mitr.nn.unimodal import UnimodalEncoder
+from mitr.views import View
+
+WIDTH, LEVELS = 25, 4
+DIM = WIDTH * LEVELS  # D = 100, the common width
+
+
+class States(NamedTuple):
+    """What the network makes of one view; the mappings are by modality.
+
+    Attributes:
+        prediction: (B,).
+        fused: (B, D), f.
+        pooled: (B, D), z_m; the learned absence vector where the modality is absent.
+        sequence: (B, T, D), Z_m.
+        projected: (B, D), z'_m.
+        predicted: (B, D), p_m.
+        present: (B,) bool.
+    """
+
+    prediction: Tensor
+    fused: Tensor
+    pooled: dict[str, Tensor]
+    sequence: dict[str, Tensor]
+    projected: dict[str, Tensor]
+    predicted: dict[str, Tensor]
+    present: dict[str, Tensor]
+
+
+class MitrDNet(Model):
+    """The network.
+
+    Args:
+        dims: modality -> its feature width, for the modalities that the data set has.
+        config: switches and dropout rates.
+        loss: weights of the loss terms.
+    """
+
+    def __init__(self, dims: dict[str, int], config: ModelConfig, loss: LossConfig):
+        super().__init__()
+        self.dims = dims
+        self.loss = loss
+        self.dropout_head = config.dropout_head
+        self.encoder = nn.ModuleDict(
+            {
+                m: UnimodalEncoder(
+                    dim,
+                    getattr(config, f"dropout_{m}"),
+                    config.dropout_embedding,
+                    config.causal,
+                    config.skip_zero_positions,
+                )
+                for m, dim in dims.items()
+            }
+        )
+        self.temporal = nn.ModuleDict(
+            {m: BidirectionalTemporal(dim, WIDTH, LEVELS, config.reversal) for m, dim in dims.items()}
+        )
+        self.simsiam = nn.ModuleDict({m: SimSiamHead(DIM) for m in dims})
+        self.restore = nn.ModuleDict({m: nn.Linear(DIM, dim) for m, dim in dims.items()})
+        self.absence = nn.ParameterDict({m: nn.Parameter(torch.zeros(DIM)) for m in MODALITIES})
+        self.fusion = TransformerFusion(DIM)
+        self.head_in = nn.Linear(DIM, DIM)
+        self.head_out = nn.Linear(DIM, 1)
+
+    def forward(self, view: View) -> Tensor:
+        """A view -> predictions (B,)."""
+        return self.states(view).prediction
+
+    def states(self, view: View) -> States:
+        """Everything that the losses need of one view."""
+        pooled: dict[str, Tensor] = {}
+        sequence: dict[str, Tensor] = {}
+        projected: dict[str, Tensor] = {}
+        predicted: dict[str, Tensor] = {}
+        present = {m: view[m].present for m in self.dims}
+        for m in self.dims:
+            steps = view[m]
+            encoded = self.encoder[m](steps.values, steps.valid)  # (B, T, d_m)
+            sequence[m] = self.temporal[m](encoded, steps.valid)  # (B, T, D)
+            mean = masked_mean(sequence[m], steps.valid)  # (B, D)
+            projected[m], predicted[m] = self.simsiam[m](mean, present[m])
+            pooled[m] = torch.where(present[m][:, None], mean, self.absence[m].to(mean.dtype))
+        samples = len(next(iter(pooled.values())))
+        fused = self.fusion(*(pooled[m] if m in pooled else self.absence[m].expand(samples, -1) for m in MODALITIES))
+        hidden = F.dropout(F.relu(self.head_in(fused)), self.dropout_head, self.training)
+        prediction = self.head_out(hidden).flatten()
+        return States(prediction, fused, pooled, sequence, projected, predicted, present)
+
+    def losses(
+        self, complete: View, incomplete: View, labels: Tensor, teacher: "Model | None" = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Predictions (B,) of the incomplete view, and the loss terms, unweighted, by name.
+
+        Args:
+            complete: all that the samples have; it may itself lack modalities and steps.
+            incomplete: what is left of it.
+            labels: (B,), NaN where not known.
+            teacher: a frozen MitrDNet; None: this network is its own teacher.
+        """
+        student = self.states(incomplete)
+        if teacher is None:
+            guide = self.states(complete)
+        else:
+            with torch.no_grad():
+                guide = teacher.states(complete)  # type: ignore[operator]
+        known = labels.isfinite()
+        seen = known & ~self.nothing_observed(complete)
+        terms = {"task_student": masked.l1(student.prediction, labels, seen)}
+        if teacher is None:
+            terms["task_teacher"] = masked.l1(guide.prediction, labels, seen)
+        for m in self.dims:
+            both = student.present[m] & guide.present[m]
+            terms[f"simsiam_{m}"] = masked.simsiam(
+                student.predicted[m], guide.projected[m], guide.predicted[m], student.projected[m], both
+            )
+            dropped = complete[m].available & ~incomplete[m].available & incomplete[m].valid
+            restored = self.restore[m](student.sequence[m])  # (B, T, d_m)
+            terms[f"reconstruction_{m}"] = masked.reconstruction(restored, complete[m].values, dropped)
+            terms[f"distill_fused_{m}"] = masked.vector_l1(student.pooled[m], guide.fused, both)
+            terms[f"distill_unimodal_{m}"] = masked.vector_mse(student.pooled[m], guide.pooled[m], both)
+            terms[f"invariance_{m}"] = masked.vector_mse(student.pooled[m], student.fused, student.present[m])
+        return student.prediction, terms
+
+    def weight_of(self, term: str) -> float:
+        """The configured weight of a loss term."""
+        weight: float = getattr(self.loss, term if hasattr(self.loss, term) else term.rpartition("_")[0])
+        return weight
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """The published groups: MIB-TRL of audio, that of vision, the rest."""
+        groups = {m: list(self.temporal[m].parameters()) for m in ("audio", "vision") if m in self.dims}
+        special = {id(p) for group in groups.values() for p in group}
+        return {**groups, "other": [p for p in self.parameters() if id(p) not in special]}

@@ -1,0 +1,91 @@
+"""What a model is given: a view is a mapping from modality to `Steps`; what is missing is data, not a special case.
+
+B samples, T steps (at least 1, so that a batch without a modality needs no exception), D features.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mitr.missing.masks import Mask
+
+
+class Steps(NamedTuple):
+    """One modality of a batch.
+
+    Attributes:
+        values: (B, T, D) features, zero where not available; or (B, T) int64 token ids, unknown where not available.
+        valid: (B, T) bool, True inside the true length; an absent modality has none.
+        available: (B, T) bool, True where the step was observed; never outside `valid`.
+        content: (B, T) bool, `valid` without [CLS] and [SEP].
+    """
+
+    values: Tensor
+    valid: Tensor
+    available: Tensor
+    content: Tensor
+
+    @property
+    def present(self) -> Tensor:
+        """(B,) bool: the sample has at least one step of this modality."""
+        return self.valid.any(dim=1)
+
+    @property
+    def observed(self) -> Tensor:
+        """(B,) bool: at least one step with content was observed."""
+        return (self.available & self.content).any(dim=1)
+
+    def to(self, device: torch.device) -> "Steps":
+        """The same on another device."""
+        return Steps(*(part.to(device, non_blocking=True) for part in self))
+
+
+View = Mapping[str, Steps]
+
+
+class Batch(NamedTuple):
+    """Samples on their way through a model.
+
+    Attributes:
+        positions: (B,) int64, place of each sample in its split, which finds its masks.
+        labels: (B,) float32, NaN where not known.
+        view: everything that the samples have (the teacher's view).
+    """
+
+    positions: Tensor
+    labels: Tensor
+    view: View
+
+
+def hide(view: View, masks: Mapping[str, Mask], positions: Tensor, unknown_token: int) -> dict[str, Steps]:
+    """The incomplete view: rows that the masks hide become zero, tokens become unknown, absent modalities lose all steps.
+
+    Args:
+        view: the complete view; it is left as it is.
+        masks: modality -> Mask over all N samples of the split.
+        positions: (B,) int64 rows of the masks that belong to this batch.
+        unknown_token: the tokenizer's own unknown token.
+    """
+    rows = positions.cpu().numpy()
+    hidden: dict[str, Steps] = {}
+    for m, steps in view.items():
+        width = min(steps.valid.shape[1], masks[m].keep.shape[1])  # past the masks' width there is only padding
+        keep = torch.zeros_like(steps.valid)
+        keep[:, :width] = torch.from_numpy(masks[m].keep[rows, :width]).to(keep.device)
+        absent = torch.from_numpy(masks[m].absent[rows]).to(keep.device)[:, None]
+        valid = steps.valid & ~absent
+        available = steps.available & keep & valid
+        if steps.values.is_floating_point():
+            values = steps.values * available[:, :, None]
+        else:
+            values = torch.where(available, steps.values, torch.full_like(steps.values, unknown_token))
+            values = values * valid
+        hidden[m] = Steps(values, valid, available, steps.content & valid)
+    return hidden
+
+
+def all_missing(view: View) -> Tensor:
+    """(B,) bool: nothing of the sample was observed in any modality."""
+    return ~torch.stack([steps.observed for steps in view.values()]).any(dim=0)

@@ -1,0 +1,19 @@
+"""Fixtures that all tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with golden arrays and real data; without it a test is skipped, in CI it fails."""
+    default = Path(__file__).resolve().parents[2] / "shared"
+    folder = Path(os.environ.get("MITR_SHARED", default))
+    if not folder.is_dir():
+        reason = f"the shared material is not at {folder}; set MITR_SHARED to its folder"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return folder
