@@ -16,11 +16,12 @@ class Modality:
     """One modality of a store.
 
     Args:
-        kind: `features` (audio, vision), or for text `embeddings`, token `ids`, or `raw` (only `raw_text` is kept
-            and it is tokenised when it is used).
+        kind: `features` (audio, vision), or for text `embeddings`, token `ids`, or `raw` (only `raw_text` is
+            kept and it is tokenised when it is used).
         dim: columns of a feature or embedding row; None for `ids` and `raw`.
-        padded_length: steps that the source padded to. Published masks depend on it, since their random stream
-            runs over the padding; None where the source had no padding (then the longest sample counts).
+        padded_length: steps that the source padded to. Published masks depend on it, since their random
+            stream runs over the padding; None where the source had no padding (then the longest sample
+            counts).
         special_tokens: text only: the first step is [CLS] and the last one [SEP].
         tokenizer: text ids only: the vocabulary, as a Hugging Face name such as `bert-base-uncased`.
     """
@@ -48,8 +49,8 @@ class Cleaning:
         missing_steps: zero rows (or unknown tokens) inside the true length of present samples.
         steps: steps inside the true length of present samples.
         constant_features: columns with one value over all available steps.
-        extreme_features: column -> [lowest, highest], for columns whose extremes lie more than 20 standard deviations
-            (robust: 1.4826 x median absolute deviation) from the median or beyond 1e4 in size.
+        extreme_features: column -> [lowest, highest], for columns whose extremes lie more than 20 standard
+            deviations (robust: 1.4826 x median absolute deviation) from the median or beyond 1e4 in size.
     """
 
     nonfinite_values: int = 0
@@ -84,6 +85,7 @@ class DatasetInfo:
         modality_labels: modalities that have labels of their own (CH-SIMS).
         synthetic: true for made data; every report says so.
         notes: sentences to show with the data (warnings of the import).
+        content_sha256: of the store's samples and features, set when they are written; runs record it.
     """
 
     name: str
@@ -94,6 +96,7 @@ class DatasetInfo:
     modality_labels: list[str] = field(default_factory=list)
     synthetic: bool = False
     notes: list[str] = field(default_factory=list)
+    content_sha256: str | None = None
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> dict[str, Any]:
@@ -109,13 +112,21 @@ class DatasetInfo:
         """
         version = value.get("schema_version") if isinstance(value, dict) else None
         if version != SCHEMA_VERSION:
-            raise MitrError(f"{where}: schema version {version!r} is not {SCHEMA_VERSION}; import the source again")
+            raise MitrError(
+                f"{where}: schema version {version!r} is not {SCHEMA_VERSION}; import the source again"
+            )
         try:
             fields = dict(value)
             low, high = fields.pop("label_range")
             modalities = {name: Modality(**m) for name, m in fields.pop("modalities").items()}
             cleaning = {name: Cleaning(**c) for name, c in fields.pop("cleaning").items()}
             source = Source(**fields.pop("source"))
-            return cls(label_range=(float(low), float(high)), modalities=modalities, cleaning=cleaning, source=source, **fields)
+            return cls(
+                label_range=(float(low), float(high)),
+                modalities=modalities,
+                cleaning=cleaning,
+                source=source,
+                **fields,
+            )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise MitrError(f"{where}: not a data set description of this version: {error}") from None

@@ -1,10 +1,11 @@
 """The native store: a folder with an index, features without padding, and a description.
 
-`samples.parquet` has one row a sample, `features.safetensors` one (sum of T, D) array a modality with its offsets and
-per-step availability, `dataset.json` the rest (`schema.py`). Opening a store reads the index alone; features are read
-from the memory-mapped file, sample by sample.
+`samples.parquet` has one row a sample, `features.safetensors` one (sum of T, D) array a modality with its
+offsets and per-step availability, `dataset.json` the rest (`schema.py`). Opening a store reads the index
+alone; features are read from the memory-mapped file, sample by sample.
 """
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterable
@@ -18,9 +19,14 @@ import pyarrow.parquet as pq
 
 from mitr.data.schema import MODALITIES, DatasetInfo
 from mitr.errors import MitrError
-from mitr.files import read_json, write_json
+from mitr.files import read_json, sha256, write_json
 
-DTYPES = {"F32": np.dtype("<f4"), "I32": np.dtype("<i4"), "I64": np.dtype("<i8"), "BOOL": np.dtype("?")}
+DTYPES: dict[str, np.dtype[Any]] = {
+    "F32": np.dtype("<f4"),
+    "I32": np.dtype("<i4"),
+    "I64": np.dtype("<i8"),
+    "BOOL": np.dtype("?"),
+}
 
 
 @dataclass
@@ -33,7 +39,8 @@ class Sample:
         label: the sentiment, or None where it is not known.
         raw_text: the transcript, possibly empty.
         features: modality -> (T, D) float32, or (T,) int32 token ids; an absent modality has no entry.
-        available: modality -> (T,) bool, False at steps that are missing inside the true length; no entry: all there.
+        available: modality -> (T,) bool, False at steps that are missing inside the true length; no entry:
+            all there.
         modality_labels: modality -> label of that modality alone.
         cleaned: modality -> number of values that cleaning replaced.
     """
@@ -73,7 +80,14 @@ def write_store(folder: Path, samples: Iterable[Sample], info: DatasetInfo) -> N
             part.close()
     _join_parts(folder, info, lengths)
     pq.write_table(_index(rows, info), folder / "samples.parquet")
+    info.content_sha256 = content_sha256(folder)
     write_json(folder / "dataset.json", info.to_json())
+
+
+def content_sha256(folder: Path) -> str:
+    """One SHA-256 over a store's samples and features, whatever the description says."""
+    both = sha256(folder / "samples.parquet") + sha256(folder / "features.safetensors")
+    return hashlib.sha256(both.encode()).hexdigest()
 
 
 class Dataset:
@@ -83,7 +97,8 @@ class Dataset:
         info: the description.
         ids, splits, raw_text: N strings each, in the source's order.
         labels: (N,) float32, NaN where not known.
-        lengths: modality -> (N,) int64 steps; 0 means absent. Text kept as `raw` has none until it is tokenised.
+        lengths: modality -> (N,) int64 steps; 0 means absent. Text kept as `raw` has none until it is
+            tokenised.
     """
 
     def __init__(self, folder: str | Path):
@@ -98,7 +113,9 @@ class Dataset:
                 f"{self.folder} is not a mitr data set (it has no dataset.json): "
                 "make one with `mitr data import SOURCE --out DIR`, or `mitr data synth --out DIR`"
             )
-        self.info = DatasetInfo.from_json(read_json(self.folder / "dataset.json"), str(self.folder / "dataset.json"))
+        self.info = DatasetInfo.from_json(
+            read_json(self.folder / "dataset.json"), str(self.folder / "dataset.json")
+        )
         try:
             table = pq.read_table(self.folder / "samples.parquet").to_pydict()
             self.ids: list[str] = table["id"]
@@ -108,7 +125,9 @@ class Dataset:
             self.modality_labels = {m: _floats(table[f"label_{m}"]) for m in self.info.modality_labels}
             self._open_features()
         except (OSError, KeyError, ValueError, pa.ArrowInvalid) as error:
-            raise MitrError(f"{self.folder}: the store is damaged ({error}); import the source again") from None
+            raise MitrError(
+                f"{self.folder}: the store is damaged ({error}); import the source again"
+            ) from None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -121,7 +140,9 @@ class Dataset:
         """
         rows = np.flatnonzero(np.array(self.splits) == split)
         if not len(rows):
-            raise MitrError(f"{self.folder} has no {split!r} split (it has {', '.join(sorted(set(self.splits)))})")
+            raise MitrError(
+                f"{self.folder} has no {split!r} split (it has {', '.join(sorted(set(self.splits)))})"
+            )
         return rows
 
     def features(self, modality: str, row: int) -> np.ndarray:
@@ -136,10 +157,16 @@ class Dataset:
 
     def _open_features(self) -> None:
         self._arrays = map_safetensors(self.folder / "features.safetensors")
-        self._offsets = {m.removesuffix(".offsets"): a for m, a in self._arrays.items() if m.endswith(".offsets")}
+        self._offsets = {
+            m.removesuffix(".offsets"): a for m, a in self._arrays.items() if m.endswith(".offsets")
+        }
         self.lengths: dict[str, np.ndarray] = {m: np.diff(offsets) for m, offsets in self._offsets.items()}
         for m, offsets in self._offsets.items():
-            if len(offsets) != len(self) + 1 or offsets[-1] != len(self._arrays[m]) or (self.lengths[m] < 0).any():
+            if (
+                len(offsets) != len(self) + 1
+                or offsets[-1] != len(self._arrays[m])
+                or (self.lengths[m] < 0).any()
+            ):
                 raise ValueError(f"the offsets of {m} do not fit its features")
 
     def __getstate__(self) -> dict[str, Any]:
@@ -184,15 +211,19 @@ def _dtype(info: DatasetInfo, modality: str) -> np.dtype:
 
 
 def _index_only(sample: Sample) -> Sample:
-    return Sample(sample.id, sample.split, sample.label, sample.raw_text, {}, {}, sample.modality_labels, sample.cleaned)
+    return Sample(
+        sample.id, sample.split, sample.label, sample.raw_text, {}, {}, sample.modality_labels, sample.cleaned
+    )
 
 
 def _join_parts(folder: Path, info: DatasetInfo, lengths: dict[str, list[int]]) -> None:
-    """Join the streamed parts into one safetensors file (the library's writer needs all arrays in memory at once)."""
+    """Join the parts into one safetensors file (the library's writer needs all arrays in memory at once)."""
     offsets = {m: np.concatenate([[0], np.cumsum(n)]).astype("<i8") for m, n in lengths.items()}
     header: dict[str, Any] = {}
     position = 0
-    order = [f"{m}.offsets" for m in offsets] + list(offsets) + [f"{m}.available" for m in offsets]  # by alignment
+    order = (
+        [f"{m}.offsets" for m in offsets] + list(offsets) + [f"{m}.available" for m in offsets]
+    )  # by alignment
     for name in order:
         m = name.split(".")[0]
         total = int(offsets[m][-1])

@@ -1,0 +1,99 @@
+"""The command line: a table of functions."""
+
+import sys
+import warnings
+from collections.abc import Iterable
+
+from jsonargparse import ArgumentParser, Namespace
+
+import mitr
+from mitr import commands
+from mitr.errors import MitrError
+
+ABOUT_DATA = "Import, look at, verify or make data sets."
+DATA_COMMANDS = {
+    "import": commands.data_import,
+    "inspect": commands.data_inspect,
+    "verify": commands.data_verify,
+    "synth": commands.data_synth,
+}
+COMMANDS = {
+    "train": commands.train_run,
+    "evaluate": commands.evaluate,
+    "robustness": commands.robustness,
+}
+
+YES_NO = {"overwrite", "quiet", "per_rate", "text.finetune", "text.allow_download", "model.causal"}
+YES_NO |= {"model.skip_zero_positions"}
+
+
+def parser(words: Iterable[str] = ()) -> ArgumentParser:
+    """The command line as a parser; only commands among `words` get their options, since those take time to read."""
+    words = set(words)
+    top = ArgumentParser(prog="mitr", description=mitr.__doc__, version=mitr.__version__)
+    subcommands = top.add_subcommands(dest="command")
+    data = ArgumentParser(description=ABOUT_DATA)
+    subcommands.add_subcommand("data", data, help=ABOUT_DATA)
+    for place, table in ((data.add_subcommands(dest="data_command"), DATA_COMMANDS), (subcommands, COMMANDS)):
+        for name, function in table.items():
+            own = _parser_of(function) if name in words else ArgumentParser()
+            place.add_subcommand(name, own, help=_first_line(function))
+    return top
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 if it succeeded, 2 if the input was at fault."""
+    warnings.showwarning = lambda message, *_args, **_more: print(f"mitr: warning: {message}", file=sys.stderr)
+    arguments = spelled_out(sys.argv[1:] if arguments is None else arguments)
+    try:
+        reader = parser(arguments)
+        options = reader.instantiate_classes(reader.parse_args(arguments))
+        chosen = options[options.command]
+        if options.command == "data":
+            function, chosen = DATA_COMMANDS[chosen.data_command], chosen[chosen.data_command]
+        else:
+            function = COMMANDS[options.command]
+        function(**_plain(chosen))
+    except MitrError as error:
+        print(f"mitr: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("mitr: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def spelled_out(arguments: list[str]) -> list[str]:
+    """Options may be written with dashes, and yes/no options without their `true`."""
+    words: list[str] = []
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if word.startswith("--"):
+            name, equals, value = word.partition("=")
+            word = "--" + name[2:].replace("-", "_") + equals + value
+            if not equals and name[2:].replace("-", "_") in YES_NO and following.lower() not in ("true", "false"):
+                word += "=true"
+        words.append(word)
+    return words
+
+
+def _parser_of(function: object) -> ArgumentParser:
+    own = ArgumentParser(description=_first_line(function))
+    own.add_argument("--config", action="config", help="YAML or JSON file with any of these options.")
+    if function is commands.train_run:  # DATA may be left out with --resume
+        own.add_function_arguments(function, skip={"data"})
+        own.add_argument("data", nargs="?", type=str, help="the data set's folder; with --resume only if it has moved")
+    else:
+        own.add_function_arguments(function, as_positional=True)
+    return own
+
+
+def _plain(options: Namespace) -> dict:
+    return {name: value for name, value in vars(options).items() if name != "config"}
+
+
+def _first_line(function: object) -> str:
+    return (function.__doc__ or "").strip().splitlines()[0]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,266 @@
+"""The commands: thin functions whose signatures and docstrings are the help; what is heavy is imported inside."""
+
+import sys
+from pathlib import Path
+from typing import Literal
+
+from mitr.config import LossConfig, MissingConfig, ModelConfig, NormalizeConfig, RunConfig, TextConfig, TrainConfig
+from mitr.errors import MitrError
+
+
+def data_import(
+    source: str,
+    *,
+    out: str,
+    splits: str | None = None,
+    name: str | None = None,
+    label_range: tuple[float, float] | None = None,
+    text: Literal["auto", "ids", "embeddings", "raw"] = "auto",
+    tokenizer: str | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Turn an MMSA-style pickle, or a label.csv with features, into a data set.
+
+    Args:
+        source: a .pkl file, a folder with label.csv, or that file.
+        out: the folder to make.
+        splits: a CSV with the columns id,mode that says which sample belongs to train, valid or test.
+        name: a short name for tables and titles.
+        label_range: lowest and highest label of the scale, e.g. [-3,3]; otherwise inferred.
+        text: which representation of text to keep.
+        tokenizer: the vocabulary of the token ids, e.g. bert-base-chinese; otherwise inferred.
+        overwrite: replace the folder if it exists.
+    """
+    from mitr.data.importing import import_dataset
+    from mitr.data.inspecting import inspect, print_inspection
+
+    place = Path(splits) if splits else None
+    import_dataset(
+        Path(source),
+        Path(out),
+        splits=place,
+        name=name,
+        label_range=label_range,
+        text=text,
+        tokenizer=tokenizer,
+        overwrite=overwrite,
+    )
+    print_inspection(inspect(Path(out)))
+
+
+def data_inspect(source: str) -> None:
+    """Print splits, widths, lengths, labels, what is missing, what was cleaned, and warnings.
+
+    Args:
+        source: a data set's folder, or anything that `mitr data import` reads.
+    """
+    from mitr.data.inspecting import inspect, print_inspection
+
+    print_inspection(inspect(Path(source)))
+
+
+def data_verify(file: str) -> None:
+    """Compare a file's SHA-256 with those of the published MOSI, MOSEI and SIMS pickles.
+
+    Args:
+        file: the pickle.
+    """
+    from mitr.data.verifying import verify
+
+    print(verify(Path(file)))
+
+
+def data_synth(
+    *,
+    out: str,
+    seed: int = 0,
+    train: int = 600,
+    valid: int = 150,
+    test: int = 300,
+    text: Literal["embeddings", "raw"] = "embeddings",
+    overwrite: bool = False,
+) -> None:
+    """Make a synthetic data set whose three modalities carry shared and private evidence of the label.
+
+    Args:
+        out: the folder to make.
+        seed: the same seed gives the same bytes.
+        train: samples of the train split.
+        valid: samples of the valid split.
+        test: samples of the test split.
+        text: text as embeddings, or as little English sentences for a text encoder.
+        overwrite: replace the folder if it exists.
+    """
+    from mitr.data.synth import synthesise
+
+    data = synthesise(
+        Path(out), seed=seed, train=train, valid=valid, test=test, text=text, overwrite=overwrite
+    )
+    print(f"{out}: {len(data)} synthetic samples")
+
+
+def train_run(
+    data: str | None = None,
+    *,
+    out: str | None = None,
+    resume: str | None = None,
+    model: ModelConfig = ModelConfig(),  # noqa: B008 (jsonargparse reads the defaults; nothing changes them)
+    loss: LossConfig = LossConfig(),  # noqa: B008
+    text: TextConfig = TextConfig(),  # noqa: B008
+    missing: MissingConfig = MissingConfig(),  # noqa: B008
+    normalize: NormalizeConfig = NormalizeConfig(),  # noqa: B008
+    train: TrainConfig = TrainConfig(),  # noqa: B008
+    quiet: bool = False,
+) -> None:
+    """Train a model on a data set, or go on with a run that was stopped.
+
+    Args:
+        data: the data set's folder; with --resume only if it has moved.
+        out: the run folder to make.
+        resume: the run folder to go on with; its own options are used.
+        model: the network.
+        loss: weights of the loss terms.
+        text: the text encoder.
+        missing: what the student does not see.
+        normalize: scaling of features.
+        train: the training loop.
+        quiet: show no progress bar.
+    """
+    from mitr.training import run as runs
+
+    if resume is not None:
+        if out is not None:
+            raise MitrError("--resume names the run folder; --out does not go with it")
+        try:
+            run = runs.resume(resume, data, quiet=quiet)
+        except KeyboardInterrupt:
+            raise _interrupted(resume) from None
+    else:
+        if data is None or out is None:
+            raise MitrError("name a data set and a run folder: mitr train DATA --out RUN (or mitr train --resume RUN)")
+        config = RunConfig(model, loss, text, missing, normalize, train)
+        try:
+            run = runs.train(data, out, config, quiet=quiet, command=_command())
+        except KeyboardInterrupt:
+            raise _interrupted(out) from None
+    about = run.about
+    print(f"{run.folder}: best epoch {about['best_epoch']} of {about['epochs']}, validation {run.config.train.select} {about['best']:.4f}")
+
+
+def evaluate(
+    run: str,
+    *,
+    data: str | None = None,
+    protocol: Literal["complete", "auilc", "mean"] = "complete",
+    out: str,
+    split: Literal["train", "valid", "test"] = "test",
+    resamples: int = 1000,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Evaluate a run: metrics with confidence intervals, predictions and a report.
+
+    Args:
+        run: the run folder.
+        data: the data set's folder; otherwise the one that the run was trained on.
+        protocol: complete data; missing rates 0.0 to 1.0 with AUILC; or the mean over rates 0.0 to 0.9.
+        out: the folder to make.
+        split: the split to evaluate.
+        resamples: bootstrap resamples of the intervals.
+        overwrite: replace the folder if it exists.
+        quiet: show no progress bar.
+    """
+    from mitr.evaluation.evaluate import evaluate as evaluate_run
+
+    found = evaluate_run(
+        run,
+        data,
+        out=out,
+        protocol=protocol,
+        split=split,
+        resamples=resamples,
+        overwrite=overwrite,
+        quiet=quiet,
+        command=_command(),
+    )
+    _print_metrics(found.summary.to_json()["by_rate"])
+    print(f"{Path(out) / 'report.html'}")
+
+
+def robustness(
+    data: str,
+    *,
+    out: str,
+    per_rate: bool = False,
+    seeds: tuple[int, ...] = (111, 1111, 11111),
+    rates: tuple[float, ...] | None = None,
+    split: Literal["valid", "test"] = "test",
+    model: ModelConfig = ModelConfig(),  # noqa: B008
+    loss: LossConfig = LossConfig(),  # noqa: B008
+    text: TextConfig = TextConfig(),  # noqa: B008
+    missing: MissingConfig = MissingConfig(),  # noqa: B008
+    normalize: NormalizeConfig = NormalizeConfig(),  # noqa: B008
+    train: TrainConfig = TrainConfig(),  # noqa: B008
+    quiet: bool = False,
+) -> None:
+    """Train over several seeds and report how the model degrades as data go missing; stopped, it can be called again.
+
+    Args:
+        data: the data set's folder.
+        out: the folder for runs, results and report.
+        per_rate: one model per missing rate on the published masks, instead of one model for all rates.
+        seeds: seeds of the training runs.
+        rates: missing rates; otherwise those of AUILC.
+        split: the split to report.
+        model: the network.
+        loss: weights of the loss terms.
+        text: the text encoder.
+        missing: what the student does not see.
+        normalize: scaling of features.
+        train: the training loop; its seed is replaced.
+        quiet: show no progress.
+    """
+    from mitr.evaluation.robustness import robustness as run_robustness
+
+    config = RunConfig(model, loss, text, missing, normalize, train)
+    try:
+        found = run_robustness(
+            data,
+            out,
+            config,
+            per_rate=per_rate,
+            seeds=seeds,
+            rates=rates,
+            split=split,
+            quiet=quiet,
+            command=_command(),
+        )
+    except KeyboardInterrupt:
+        raise MitrError(f"interrupted; the same command goes on where it stopped in {out}") from None
+    _print_metrics(found.aggregate["by_rate"])
+    print(f"{Path(out) / 'report.html'}")
+
+
+def _interrupted(folder: str) -> MitrError:
+    return MitrError(f"interrupted; go on with: mitr train --resume {folder}")
+
+
+def _command() -> str:
+    import shlex
+
+    return shlex.join(["mitr", *sys.argv[1:]])
+
+
+def _print_metrics(by_rate: list[dict]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from mitr.evaluation.metrics import metric
+
+    keys = list(by_rate[0]["metrics"])
+    table = Table("missing rate", *(metric(key).label for key in keys))
+    for entry in by_rate:
+        cells = [entry["metrics"][key] for key in keys]
+        values = [cell["value"] if "value" in cell else cell["mean"] for cell in cells]
+        table.add_row(f"{entry['rate']:.1f}", *("–" if v is None else f"{v:.3f}" for v in values))
+    Console().print(table)

@@ -1,0 +1,114 @@
+"""From a source of any readable format into a store."""
+
+import hashlib
+import math
+from pathlib import Path
+
+from mitr.data.draft import Draft, write_draft
+from mitr.data.label_csv import files_of, read_label_csv
+from mitr.data.mmsa import TextChoice, read_mmsa
+from mitr.data.schema import DatasetInfo, Source
+from mitr.data.store import Dataset
+from mitr.data.tables import read_splits
+from mitr.data.verifying import KNOWN_SHA256, LABEL_RANGES
+from mitr.errors import MitrError
+from mitr.files import new_folder, sha256
+
+READABLE = "a feature pickle in MMSA's layout (.pkl), or a folder with label.csv and features/<modality>.npz"
+
+
+def import_dataset(
+    source: Path,
+    out: Path,
+    *,
+    splits: Path | None = None,
+    name: str | None = None,
+    label_range: tuple[float, float] | None = None,
+    text: TextChoice = "auto",
+    tokenizer: str | None = None,
+    overwrite: bool = False,
+) -> Dataset:
+    """Turn a source into a store, whole or not at all, in the source's order.
+
+    Args:
+        source: a feature pickle in MMSA's layout, a folder with `label.csv`, or that file.
+        out: folder of the store.
+        splits: a CSV `id,mode` that replaces the source's splits.
+        name: name of the data set; the source's name by default.
+        label_range: lowest and highest label of the scale; by default that of a published file, else the
+            narrowest of +-1, +-2, +-3 (or a larger whole number) that holds all labels, noted as inferred.
+        text: which text representation to keep: token `ids`, `embeddings`, `raw` text, or the first of them
+            there is.
+        tokenizer: vocabulary of token ids, a Hugging Face name.
+        overwrite: replace `out` if it exists.
+
+    Returns:
+        The opened store. `info.source.sha256` is the pickle's; for a folder it is that of the lines
+        `<sha256>  <file name>` of its files.
+
+    Raises:
+        MitrError: the source cannot be read or does not fit together; nothing is left at `out`.
+    """
+    source, out = Path(source), Path(out)
+    kind = _detect(source)
+    with new_folder(out, overwrite) as folder:
+        digest = sha256(source) if kind == "mmsa" else _digest(files_of(source))
+        if kind == "mmsa":
+            draft = read_mmsa(source, text, tokenizer, digest)
+        else:
+            draft = read_label_csv(source, text, modes=splits is None)
+        if splits is not None:
+            draft.splits = read_splits(Path(splits), draft.ids)
+            draft.notes.append(f"split by {Path(splits).name}")
+        title = source.parent.resolve().name if source.name == "label.csv" else source.resolve().stem
+        info = DatasetInfo(
+            name=name or title,
+            label_range=_label_range(draft, label_range, digest),
+            modalities={},
+            source=Source(source.resolve().name, kind, digest),
+        )
+        write_draft(draft, folder, info)
+    return Dataset(out)
+
+
+def _detect(source: Path) -> str:
+    if source.is_dir():
+        if (source / "label.csv").is_file():
+            return "label_csv"
+        if (source / "dataset.json").is_file():
+            raise MitrError(f"{source} is a mitr data set already; no import is needed")
+        raise MitrError(f"{source} has no label.csv; mitr reads {READABLE}")
+    if not source.is_file():
+        raise MitrError(f"{source} does not exist; mitr reads {READABLE}")
+    if source.suffix == ".csv":
+        return "label_csv"
+    with source.open("rb") as file:
+        start = file.read(4)
+    if start[:2] == b"PK":
+        raise MitrError(f"{source} is a zip archive (npz, PyTorch or other); mitr reads {READABLE}")
+    if source.suffix in (".pkl", ".pickle", ".p") or start[:1] == b"\x80":
+        return "mmsa"
+    raise MitrError(f"{source} is of no format that mitr knows; it reads {READABLE}")
+
+
+def _digest(files: list[Path]) -> str:
+    lines = "".join(f"{sha256(path)}  {path.name}\n" for path in files)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _label_range(draft: Draft, given: tuple[float, float] | None, digest: str) -> tuple[float, float]:
+    if given is not None:
+        low, high = float(given[0]), float(given[1])
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise MitrError(f"label range {given} must be two numbers, the lower first")
+        return low, high
+    if digest in KNOWN_SHA256:
+        return LABEL_RANGES[KNOWN_SHA256[digest].split()[0]]
+    known = [abs(label) for label in draft.labels if label is not None]
+    if not known:
+        raise MitrError("no sample has a label, so the label range cannot be inferred; pass --label-range")
+    size = float(max(1, math.ceil(max(known))))
+    draft.notes.append(
+        f"label range inferred from the labels as [{-size:g}, {size:g}]; pass --label-range if it is another"
+    )
+    return -size, size

@@ -1,0 +1,294 @@
+"""What is in a data set, as plain data and as tables in the terminal, with warnings."""
+
+import re
+import tempfile
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mitr.data.importing import import_dataset
+from mitr.data.mmsa import CJK
+from mitr.data.schema import MODALITIES, SPLITS, Cleaning
+from mitr.data.store import Dataset
+
+LENGTH_BINS, LABEL_BINS = 16, 13
+BERT_STEPS = 512
+BARS = "▁▂▃▄▅▆▇█"
+WORD = re.compile(r"\S+")
+
+
+@dataclass
+class Lengths:
+    """Lengths of the present samples in steps (raw text: words, and Chinese characters one by one).
+
+    `counts` are samples in equal bins from 0 to `maximum`.
+    """
+
+    minimum: int
+    median: float
+    p95: float
+    maximum: int
+    counts: list[int]
+
+
+@dataclass
+class ModalityReport:
+    """One modality: form, lengths (None if absent everywhere), cleaning, and what is absent per split.
+
+    `missing_share` is the share of steps, inside the true length of present samples, that are missing; 0 to
+    1.
+    """
+
+    kind: str
+    dim: int | None
+    padded_length: int | None
+    tokenizer: str | None
+    lengths: Lengths | None
+    absent: dict[str, int]
+    missing_share: dict[str, float]
+    cleaning: Cleaning
+
+
+@dataclass
+class SplitReport:
+    """One split: samples, known labels, their mean, standard deviation and extremes, counts in equal bins."""
+
+    samples: int
+    labelled: int
+    mean: float | None
+    std: float | None
+    minimum: float | None
+    maximum: float | None
+    negative: int
+    zero: int
+    positive: int
+    counts: list[int]
+
+
+@dataclass
+class Inspection:
+    """Everything that `inspect` finds; plain data, see the parts."""
+
+    name: str
+    source: str
+    label_range: tuple[float, float]
+    synthetic: bool
+    splits: dict[str, SplitReport]
+    modalities: dict[str, ModalityReport]
+    notes: list[str]
+    warnings: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary."""
+        return asdict(self)
+
+
+def inspect(path: Path) -> Inspection:
+    """Look through a store, or a source that `import_dataset` can read (into a temporary folder).
+
+    Raises:
+        MitrError: `path` is neither.
+    """
+    path = Path(path)
+    if (path / "dataset.json").is_file():
+        return _inspect(Dataset(path))
+    with tempfile.TemporaryDirectory(prefix="mitr-inspect-") as folder:
+        return _inspect(import_dataset(path, Path(folder) / "store"))
+
+
+def _inspect(dataset: Dataset) -> Inspection:
+    info = dataset.info
+    rows = {split: dataset.indices(split) for split in SPLITS if split in dataset.splits}
+    report = Inspection(
+        info.name,
+        info.source.name,
+        info.label_range,
+        info.synthetic,
+        {split: _split(dataset.labels[own], info.label_range) for split, own in rows.items()},
+        {m: _modality(dataset, m, rows) for m in info.modalities},
+        list(info.notes),
+    )
+    report.warnings = _warnings(dataset, report)
+    return report
+
+
+def _split(labels: np.ndarray, label_range: tuple[float, float]) -> SplitReport:
+    known = labels[~np.isnan(labels)].astype(np.float64)
+    counts = np.histogram(np.clip(known, *label_range), LABEL_BINS, label_range)[0].tolist()
+    signs = [int((np.sign(known) == sign).sum()) for sign in (-1, 0, 1)]
+    numbers = [known.mean(), known.std(), known.min(), known.max()] if len(known) else [None] * 4
+    mean, std, low, high = (None if x is None else float(x) for x in numbers)
+    return SplitReport(len(labels), len(known), mean, std, low, high, signs[0], signs[1], signs[2], counts)
+
+
+def _modality(dataset: Dataset, m: str, rows: dict[str, np.ndarray]) -> ModalityReport:
+    modality = dataset.info.modalities[m]
+    lengths = (
+        dataset.lengths[m] if modality.kind != "raw" else np.array([_words(raw) for raw in dataset.raw_text])
+    )
+    missing: dict[str, float] = {}
+    for split, own in rows.items():
+        steps = int(lengths[own].sum())
+        if modality.kind != "raw" and steps:
+            there = sum(int(np.count_nonzero(dataset.available(m, row))) for row in own)
+            missing[split] = 1 - there / steps
+    present = lengths[lengths > 0]
+    summary = None
+    if len(present):
+        counts = np.histogram(present, min(LENGTH_BINS, int(present.max())), (0, present.max()))[0].tolist()
+        p50, p95 = np.quantile(present, [0.5, 0.95])
+        summary = Lengths(int(present.min()), float(p50), float(p95), int(present.max()), counts)
+    return ModalityReport(
+        modality.kind,
+        modality.dim,
+        modality.padded_length,
+        modality.tokenizer,
+        summary,
+        {split: int((lengths[own] == 0).sum()) for split, own in rows.items()},
+        missing,
+        dataset.info.cleaning.get(m, Cleaning()),
+    )
+
+
+def _words(raw: str) -> int:
+    return len(WORD.findall(CJK.sub(" 字 ", raw)))
+
+
+def _warnings(dataset: Dataset, report: Inspection) -> list[str]:
+    warnings: list[str] = []
+    low, high = report.label_range
+    for m, modality in report.modalities.items():
+        for split, absent in modality.absent.items():
+            if absent == report.splits[split].samples:
+                warnings.append(f"{m} is absent from the whole {split} split")
+        if modality.cleaning.nonfinite_values:
+            counts = modality.cleaning
+            warnings.append(
+                f"{m}: {counts.nonfinite_values} values of {counts.nonfinite_samples} samples were not finite"
+            )
+        if columns := modality.cleaning.constant_features:
+            warnings.append(f"{m}: {_few(columns, 'column')} constant")
+        if extremes := modality.cleaning.extreme_features:
+            column, (lowest, highest) = max(extremes.items(), key=lambda item: max(map(abs, item[1])))
+            example = f"{column} from {lowest:.4g} to {highest:.4g}"
+            warnings.append(f"{m}: {_few(list(extremes), 'column')} extreme, e.g. {example}")
+        if m == "text" and modality.lengths and modality.lengths.maximum > BERT_STEPS:
+            unit = "words" if modality.kind == "raw" else "steps"
+            warnings.append(
+                f"text: the longest has {modality.lengths.maximum} {unit}; BERT takes {BERT_STEPS} tokens"
+            )
+    for split, own in report.splits.items():
+        if own.labelled < own.samples:
+            warnings.append(f"{split}: {own.samples - own.labelled} samples have no label")
+        if own.minimum is not None and own.maximum is not None and (own.minimum < low or own.maximum > high):
+            warnings.append(
+                f"{split}: labels from {own.minimum:g} to {own.maximum:g} leave the range [{low:g}, {high:g}]"
+            )
+    for m in MODALITIES:
+        if m not in report.modalities:
+            warnings.append(f"{m} is absent from every sample")
+    for split in SPLITS:
+        if split not in report.splits:
+            warnings.append(f"there is no {split} split")
+    within = [key for key, n in Counter(zip(dataset.splits, dataset.ids, strict=True)).items() if n > 1]
+    distinct = set(zip(dataset.splits, dataset.ids, strict=True))
+    across = sorted(id_ for id_, n in Counter(id_ for _, id_ in distinct).items() if n > 1)
+    if within:
+        warnings.append(f"{len(within)} ids stand more than once in one split, e.g. {within[0][1]}")
+    if across:
+        warnings.append(
+            f"{len(across)} ids stand in more than one split, e.g. {across[0]}: scores may be too good"
+        )
+    return warnings
+
+
+def _few(items: list[Any], what: str) -> str:
+    shown = ", ".join(map(str, items[:6])) + (", ..." if len(items) > 6 else "")
+    return f"{len(items)} {what} ({shown}) is" if len(items) == 1 else f"{len(items)} {what}s ({shown}) are"
+
+
+def bars(counts: list[int]) -> str:
+    """A histogram in one line; an empty bin is a dot, the fullest a whole block."""
+    top = max(counts, default=0)
+    return "".join("·" if not n else BARS[min(7, n * 8 // (top + 1))] for n in counts)
+
+
+def print_inspection(report: Inspection, console: Console | None = None) -> None:
+    """Print an inspection as tables that fit 80 columns."""
+    console = console or Console()
+    title = f"[bold]{escape(report.name)}[/]" + ("  [bold yellow]SYNTHETIC[/]" if report.synthetic else "")
+    low, high = report.label_range
+    console.print(f"\n{title}  labels {low:g} to {high:g}  [dim]from {escape(report.source)}[/]\n")
+    console.print(_split_table(report))
+    console.print(f"[dim]shape: labels from {low:g} to {high:g} in {LABEL_BINS} bins[/]")
+    console.print(_modality_table(report))
+    console.print("[dim]lengths of present samples in steps (raw text: words); shape: 0 to the longest[/]")
+    console.print(_absence_table(report))
+    console.print("[dim]absent samples · missing steps of the others; replaced: values that were NaN or[/]")
+    console.print("[dim]infinite; zeroed: samples of nothing but zeros (or unknown tokens), so absent[/]")
+    for title, lines, style in (
+        ("Warnings", report.warnings, "yellow"),
+        ("Notes of the import", report.notes, "cyan"),
+    ):
+        if lines:
+            console.print(f"\n[bold]{title}[/]")
+            for line in lines:
+                console.print(f"[{style}]-[/] {escape(line)}", highlight=False)
+    console.print()
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0)
+    )
+    for k, column in enumerate(columns):
+        table.add_column(column, justify="left" if k == 0 or column == "shape" else "right", no_wrap=True)
+    return table
+
+
+def _split_table(report: Inspection) -> Table:
+    table = _table("Splits", "split", "samples", "mean", "sd", "min", "max", "neg", "zero", "pos", "shape")
+    for split, own in report.splits.items():
+        numbers = ["-" if x is None else f"{x:.2f}" for x in (own.mean, own.std, own.minimum, own.maximum)]
+        table.add_row(
+            split,
+            str(own.samples),
+            *numbers,
+            *(f"{n}" for n in (own.negative, own.zero, own.positive)),
+            bars(own.counts),
+        )
+    return table
+
+
+def _modality_table(report: Inspection) -> Table:
+    table = _table(
+        "\nModalities", "modality", "kind", "dim", "padded", "min", "median", "p95", "max", "shape"
+    )
+    for m, own in report.modalities.items():
+        lengths = own.lengths
+        numbers = (
+            [f"{x:g}" for x in (lengths.minimum, lengths.median, lengths.p95, lengths.maximum)]
+            if lengths
+            else ["-"] * 4
+        )
+        dims = ["-" if x is None else str(x) for x in (own.dim, own.padded_length)]
+        table.add_row(m, own.kind, *dims, *numbers, bars(lengths.counts) if lengths else "")
+    return table
+
+
+def _absence_table(report: Inspection) -> Table:
+    table = _table("\nMissing data", "modality", *report.splits, "replaced", "zeroed")
+    for m, own in report.modalities.items():
+        shares = {
+            s: f" · {100 * own.missing_share[s]:.1f}%" if s in own.missing_share else ""
+            for s in report.splits
+        }
+        cells = [f"{own.absent[s]}{shares[s]}" for s in report.splits]
+        table.add_row(m, *cells, str(own.cleaning.nonfinite_values), str(own.cleaning.zeroed_samples))
+    return table

@@ -1,0 +1,166 @@
+"""Folders in the layout of MMSA-FET: `label.csv` beside `features/<modality>.npz`.
+
+`label.csv` has `video_id, clip_id, text, label, mode` and optionally `label_T`, `label_A`, `label_V`; each
+npz has one (T, D) array a sample, or (D,) for one step, under the key `<video_id>$_$<clip_id>`.
+"""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from mitr.data.draft import Draft, Steps
+from mitr.data.mmsa import TextChoice
+from mitr.data.schema import MODALITIES, Modality
+from mitr.data.tables import read_mode, read_table
+from mitr.errors import MitrError
+
+COLUMNS = ("video_id", "clip_id", "text", "label")
+OWN_LABELS = {"label_T": "text", "label_A": "audio", "label_V": "vision"}
+LARGEST = 1 << 30  # bytes of one sample; a small zip can claim to hold any amount
+
+
+def read_label_csv(source: Path, text: TextChoice = "auto", modes: bool = True) -> Draft:
+    """Read such a folder, given as the folder or as its `label.csv`.
+
+    Args:
+        source: the folder or the file.
+        text: `raw` (the default unless there is `features/text.npz`) or `embeddings` (from that file).
+        modes: the `mode` column counts; False where the splits come from elsewhere.
+
+    Raises:
+        MitrError: the table or a feature file is not as described; the message names the file and row or key.
+    """
+    table = source / "label.csv" if source.is_dir() else source
+    rows = read_table(table, (*COLUMNS, "mode") if modes else COLUMNS)
+    ids = [f"{row['video_id']}$_${row['clip_id']}" for row in rows]
+    seen: dict[str, int] = {}
+    for number, id_ in enumerate(ids, start=2):
+        if id_ in seen:
+            raise MitrError(f"{table}, row {number}: video and clip {id_!r} stand in row {seen[id_]} too")
+        seen[id_] = number
+    splits, labels = [], []
+    for number, row in enumerate(rows, start=2):
+        splits.append(read_mode(row["mode"], f"{table}, row {number}") if modes else "train")
+        labels.append(_label(row["label"], f"{table}, row {number}: label"))
+    own = {
+        m: [_label(row[c], f"{table}, row {i}: {c}") for i, row in enumerate(rows, 2)]
+        for c, m in OWN_LABELS.items()
+        if c in rows[0]
+    }
+    features, notes = _open(table.parent / "features", set(ids))
+    modalities: dict[str, Modality] = {}
+    if text == "ids" or (text == "embeddings" and "text" not in features):
+        needed = "a feature pickle" if text == "ids" else "features/text.npz"
+        raise MitrError(f"{table}: text {text!r} needs {needed}; use raw")
+    if text == "raw":
+        features.pop("text", None)
+    if "text" not in features and any(row["text"].strip() for row in rows):
+        modalities["text"] = Modality("raw")
+    for m, store in features.items():
+        modalities[m] = Modality("embeddings" if m == "text" else "features", store.dim())
+    for m in MODALITIES:
+        if m not in modalities:
+            notes.append(f"{m} is absent from every sample: there is no features/{m}.npz")
+    ordered = {m: modalities[m] for m in MODALITIES if m in modalities}
+
+    def steps(row: int) -> dict[str, Steps]:
+        found = {m: store.read(ids[row]) for m, store in features.items()}
+        return {m: Steps(values, len(values)) for m, values in found.items() if values is not None}
+
+    return Draft("label_csv", ordered, ids, splits, labels, [row["text"] for row in rows], steps, own, notes)
+
+
+def files_of(source: Path) -> list[Path]:
+    """The files that `read_label_csv` reads, in a fixed order."""
+    table = source / "label.csv" if source.is_dir() else source
+    features = [table.parent / "features" / f"{m}.npz" for m in MODALITIES]
+    return [table, *(path for path in features if path.is_file())]
+
+
+class _Features:
+    """One npz, read sample by sample; the width comes from the first sample."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        try:
+            self.file = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise MitrError(f"{path} is not an npz file: {error}") from None
+        if not isinstance(self.file, np.lib.npyio.NpzFile):
+            raise MitrError(f"{path} is not an npz file; write it with numpy.savez")
+        self.keys = set(self.file.files)
+        if not self.keys:
+            raise MitrError(f"{path} holds no arrays; remove it if there are no such features")
+        self._dim: int | None = None
+
+    def dim(self) -> int:
+        if self._dim is None:
+            first = self.read(self.file.files[0])
+            assert first is not None
+        return int(self._dim or 0)
+
+    def read(self, key: str) -> np.ndarray | None:
+        """The (T, D) array of a sample, or None."""
+        if key not in self.keys:
+            return None
+        where = f"{self.path}, key {key!r}:"
+        try:
+            name = key if key in self.file.zip.NameToInfo else f"{key}.npy"
+            if self.file.zip.getinfo(name).file_size > LARGEST:
+                raise MitrError(f"{where} is larger than {LARGEST >> 30} GiB, too large for one sample")
+            array = self.file[key]
+        except ValueError as error:
+            if "Object arrays" in str(error):
+                raise MitrError(
+                    f"{where} is an array of objects, which may run code when read; save it as numbers"
+                ) from None
+            raise MitrError(f"{where} is damaged: {error}") from None
+        except (OSError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
+            raise MitrError(f"{where} is damaged: {error}") from None
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf" or array.ndim not in (1, 2):
+            found = f"{array.shape} {array.dtype}" if isinstance(array, np.ndarray) else "something else"
+            raise MitrError(f"{where} must be (T, D) or (D,) numbers, not {found}")
+        array = array[None] if array.ndim == 1 else array
+        if not array.shape[1]:
+            raise MitrError(f"{where} has no columns")
+        if self._dim is not None and array.shape[1] != self._dim:
+            raise MitrError(f"{where} has {array.shape[1]} columns where other samples have {self._dim}")
+        self._dim = array.shape[1]
+        return array
+
+
+def _open(folder: Path, ids: set[str]) -> tuple[dict[str, _Features], list[str]]:
+    features: dict[str, _Features] = {}
+    notes: list[str] = []
+    for path in sorted(folder.glob("*.npz")):
+        if path.stem not in MODALITIES:
+            notes.append(f"features/{path.name} was not read: its name is not text, audio or vision")
+            continue
+        store = _Features(path)
+        unknown = sorted(store.keys - ids)
+        if len(unknown) == len(store.keys):
+            raise MitrError(
+                f"{path}: no key is <video_id>$_$<clip_id> of a row in label.csv, e.g. {unknown[0]!r}"
+            )
+        if unknown:
+            few = ", ".join(unknown[:5]) + (", ..." if len(unknown) > 5 else "")
+            notes.append(
+                f"features/{path.name}: {len(unknown)} keys without a row in label.csv were left out: {few}"
+            )
+        if lacking := len(ids - store.keys):
+            notes.append(
+                f"features/{path.name} lacks {lacking} rows of label.csv; {path.stem} is absent from them"
+            )
+        features[path.stem] = store
+    return features, notes
+
+
+def _label(value: str, where: str) -> float | None:
+    if not value.strip():
+        return None
+    try:
+        label = float(value)
+    except ValueError:
+        raise MitrError(f"{where} is {value[:40]!r}, not a number") from None
+    return label if np.isfinite(label) else None

@@ -1,0 +1,278 @@
+"""Feature pickles in the layout of MMSA (thuiar): split -> field -> array, as for MOSI, MOSEI and CH-SIMS.
+
+Fields: `text_bert` (N, 3, L) with token ids, mask and types; `text`, `audio`, `vision` (N, L, D) or N arrays
+of (T, D); `*_lengths`; `raw_text`; `id`; `regression_labels` and, in CH-SIMS, `regression_labels_T/_A/_V`.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from mitr.data.draft import Draft, Steps
+from mitr.data.fields import Field, Place, numbers, read_field, strings
+from mitr.data.schema import SPLITS, Kind, Modality
+from mitr.data.unpickle import read_pickle
+from mitr.data.verifying import KNOWN_SHA256
+from mitr.errors import MitrError
+
+TextChoice = Literal["auto", "ids", "embeddings", "raw"]
+ALIASES = {"train": "train", "valid": "valid", "dev": "valid", "val": "valid", "test": "test"}
+OWN_LABELS = {"regression_labels_T": "text", "regression_labels_A": "audio", "regression_labels_V": "vision"}
+FIELDS = ("text_bert", "text", "audio", "vision", "raw_text", "id", "regression_labels")
+UNUSED = ("annotations", "classification_labels")
+CJK = re.compile("[㐀-䶿一-鿿豈-﫿]")
+
+
+def read_mmsa(
+    path: Path, text: TextChoice = "auto", tokenizer: str | None = None, digest: str | None = None
+) -> Draft:
+    """Read a pickle in MMSA's layout.
+
+    Args:
+        path: the pickle; nothing in it is run.
+        text: which representation to keep; `auto` takes token ids, else embeddings, else the raw text.
+        tokenizer: vocabulary of the token ids; None infers it and says so in the notes.
+        digest: SHA-256 of the file, by which published files are recognised.
+
+    Raises:
+        MitrError: not such a pickle, or its fields do not fit together; the message names file, split and
+            field.
+    """
+    splits = _splits(path, read_pickle(path))
+    parts = [_Split(Place(path, name), content) for name, content in splits.items()]
+    kind = _text_kind(path, parts, text)
+    used = {"audio": "audio", "vision": "vision"}
+    used |= {"ids": {"text": "text_bert"}, "embeddings": {"text": "text"}}.get(kind or "", {})
+    notes: list[str] = []
+    modalities: dict[str, Modality] = {}
+    if kind == "raw":
+        modalities["text"] = Modality("raw")
+    for m in ("text", "audio", "vision"):
+        if m in used and any(used[m] in part.content for part in parts):
+            modalities[m] = _modality(parts, m, used[m], kind if m == "text" and kind else "features", notes)
+    if not modalities:
+        has = ", ".join(sorted(parts[0].content))
+        raise MitrError(f"{path}: no split has text_bert, text, audio, vision or raw_text (it has {has})")
+    steps: list[dict[str, Steps]] = []
+    for part in parts:
+        lengths: dict[str, list[int] | list[None]] = {}
+        fields = {m: field for m in modalities if m in used and (field := part.field(used[m])) is not None}
+        for m, field in fields.items():
+            lengths[m] = part.lengths(m, field)
+        for i in range(part.size):
+            steps.append({m: Steps(field.row(i), lengths[m][i]) for m, field in fields.items()})
+    draft = Draft(
+        "mmsa",
+        modalities,
+        [id_ for part in parts for id_ in part.ids()],
+        [part.place.split for part in parts for _ in range(part.size)],
+        [label for part in parts for label in part.labels("regression_labels", required=True)],
+        [raw for part in parts for raw in part.raw_text()],
+        steps.__getitem__,
+        {
+            m: [v for part in parts for v in part.labels(key)]
+            for key, m in OWN_LABELS.items()
+            if any(key in p.content for p in parts)
+        },
+        notes,
+    )
+    notes += _merged(parts)
+    if kind == "ids":
+        modalities["text"].tokenizer = _tokenizer(draft, tokenizer, digest)
+    unused = [name for name in UNUSED if any(name in part.content for part in parts)]
+    if unused:
+        notes.append(f"not imported: {', '.join(unused)} (classes are derived from the labels)")
+    return draft
+
+
+class _Split:
+    """The fields of one split, all with the same number of samples."""
+
+    def __init__(self, place: Place, content: dict[str, Any]):
+        self.place, self.content = place, content
+        self.notes: list[str] = []
+        if "regression_labels" not in content:
+            has = ", ".join(sorted(content)) or "no field"
+            raise place.error("regression_labels", f"is missing; the split has {has}")
+        self.size = len(self._sequence("regression_labels"))
+        if not self.size:
+            raise place.error("regression_labels", "is empty; leave the split out if it has no samples")
+        for name in content:
+            if name in FIELDS or name in OWN_LABELS or name.endswith("_lengths"):
+                count = len(self._sequence(name))
+                if count != self.size:
+                    why = f"has {count} entries, regression_labels {self.size}; they must be the same samples"
+                    raise place.error(name, why)
+        self._fields: dict[str, Field] = {}
+
+    def _sequence(self, name: str) -> Sequence[Any] | np.ndarray:
+        value = self.content[name]
+        scalar = isinstance(value, np.ndarray) and not value.ndim
+        if scalar or not isinstance(value, (list, tuple, np.ndarray)):
+            why = f"is a {type(value).__name__}; it must be an array or a list with one entry a sample"
+            raise self.place.error(name, why)
+        return value
+
+    def field(self, name: str) -> Field | None:
+        if name in self.content and name not in self._fields:
+            self._fields[name] = read_field(self.place, name, self._sequence(name))
+        return self._fields.get(name)
+
+    def lengths(self, m: str, field: Field) -> list[int] | list[None]:
+        """The true length of one modality for each sample, checked; None where only the zero rows tell."""
+        name = f"{m}_lengths"
+        given = self._given_lengths(name, field) if name in self.content else None
+        if m == "text" and "text_bert" in self.content:
+            mask = self._mask_lengths()
+            if given is not None and (given != mask).any():
+                count = int((given != mask).sum())
+                self.notes.append(
+                    f"text_lengths differs from text_bert's mask {count} times; the mask counts"
+                )
+            if (mask > field.steps()).any():
+                raise self.place.error(field.name, "has fewer steps than text_bert's mask has tokens")
+            given = mask
+        if given is None:
+            self.notes.append(f"no {name}: {m} ends at the last row that is not all zeros")
+            return [None] * self.size
+        empty = [i for i in np.flatnonzero(given == 0) if (field.row(int(i)) != 0).any()]
+        if empty:
+            self.notes.append(
+                f"{len(empty)} samples have {m} content but length 0; the length counts: absent"
+            )
+        lengths: list[int] = given.tolist()
+        return lengths
+
+    def _given_lengths(self, name: str, field: Field) -> np.ndarray:
+        values = numbers(self.place, name, self._sequence(name))
+        if values.shape != (self.size,) or not np.isfinite(values).all() or (values % 1).any():
+            raise self.place.error(name, "must hold one whole number a sample")
+        lengths, steps = values.astype(np.int64), field.steps()
+        wrong = np.flatnonzero((values < 0) | (values > steps))
+        if len(wrong):
+            i = int(wrong[0])
+            why = f"gives sample {i} the length {values[i]:g}; {field.name} has {steps[i]} steps"
+            raise self.place.error(name, why)
+        return lengths
+
+    def _mask_lengths(self) -> np.ndarray:
+        field = self.field("text_bert")
+        assert field is not None
+        lengths = np.empty(self.size, dtype=np.int64)
+        for i in range(self.size):
+            mask = field.entry(i)[1]
+            length = int(np.count_nonzero(mask))
+            if not ((mask == 0) | (mask == 1)).all() or not (mask[:length] == 1).all():
+                why = f"has no mask (ones, then zeros) in row 1 of sample {i}; rows must be ids, mask, types"
+                raise self.place.error("text_bert", why)
+            lengths[i] = length
+        return lengths
+
+    def labels(self, name: str, required: bool = False) -> list[float | None]:
+        if name not in self.content and not required:
+            return [None] * self.size
+        values = numbers(self.place, name, self._sequence(name))
+        if values.size != self.size:
+            raise self.place.error(name, f"has shape {values.shape}; it must hold one number a sample")
+        return [float(value) if np.isfinite(value) else None for value in values.reshape(-1)]
+
+    def ids(self) -> list[str]:
+        if "id" not in self.content:
+            self.notes.append("no id: samples are numbered")
+            return [f"{self.place.split}_{i}" for i in range(self.size)]
+        return strings(self.place, "id", self._sequence("id"))
+
+    def raw_text(self) -> list[str]:
+        if "raw_text" not in self.content:
+            return [""] * self.size
+        return strings(self.place, "raw_text", self._sequence("raw_text"))
+
+
+def _merged(parts: list[_Split]) -> list[str]:
+    """The notes of all splits, the same note of several splits in one line."""
+    places: dict[str, list[str]] = {}
+    for part in parts:
+        for note in part.notes:
+            places.setdefault(note, []).append(part.place.split)
+    return [f"{', '.join(splits)}: {note}" for note, splits in places.items()]
+
+
+def _splits(path: Path, value: Any) -> dict[str, dict[str, Any]]:
+    """The splits as train, valid, test; fields at the top level are a test split."""
+    if not isinstance(value, dict):
+        raise MitrError(
+            f"{path} holds a {type(value).__name__}, not a dictionary of splits (train, valid, test)"
+        )
+    if "regression_labels" in value:
+        value = {"test": value}
+    found: dict[str, dict[str, Any]] = {}
+    for key, content in value.items():
+        name = ALIASES.get(str(key).lower())
+        if name is None:
+            raise MitrError(
+                f"{path}: {str(key)[:80]!r} is not a split; expected train, valid (or dev, val) and test"
+            )
+        if name in found:
+            raise MitrError(f"{path}: the split {name!r} is there twice (under another name too)")
+        if not isinstance(content, dict) or not all(isinstance(field, str) for field in content):
+            raise MitrError(
+                f"{path}: the split {key!r} is a {type(content).__name__}, not a dictionary of fields"
+            )
+        found[name] = content
+    if not found:
+        raise MitrError(f"{path} holds no split; expected train, valid (or dev, val) and test")
+    return {name: found[name] for name in SPLITS if name in found}
+
+
+def _text_kind(path: Path, parts: list[_Split], text: TextChoice) -> Kind | None:
+    needed = {"ids": "text_bert", "embeddings": "text", "raw": "raw_text"}
+    there = {kind: all(field in part.content for part in parts) for kind, field in needed.items()}
+    if text != "auto":
+        if not there[text]:
+            lacking = [part.place.split for part in parts if needed[text] not in part.content]
+            raise MitrError(
+                f"{path}: text {text!r} needs the field {needed[text]!r}, which {', '.join(lacking)} lacks"
+            )
+        return text
+    for kind in ("ids", "embeddings", "raw"):
+        if there[kind]:
+            return kind
+    return None
+
+
+def _modality(parts: list[_Split], m: str, name: str, kind: Kind, notes: list[str]) -> Modality:
+    fields = [(part.place, field) for part in parts if (field := part.field(name)) is not None]
+    lacking = [part.place.split for part in parts if name not in part.content]
+    if lacking:
+        notes.append(f"{m} is absent from the whole of {', '.join(lacking)}: the field {name} is not there")
+    for place, field in fields[1:]:
+        if field.dim != fields[0][1].dim:
+            raise place.error(
+                name, f"has {field.dim} columns, {fields[0][0].split} has {fields[0][1].dim}; they must agree"
+            )
+    padded = {field.padded_length for _, field in fields}
+    if len(padded) > 1:
+        notes.append(
+            f"{m}: the splits are padded to different lengths, so published masks cannot be repeated exactly"
+        )
+    length = padded.pop() if len(padded) == 1 else None
+    if kind == "ids":
+        return Modality("ids", padded_length=length, special_tokens=True)
+    # embeddings beside token ids were computed from them, [CLS] first
+    special = kind == "embeddings" and all("text_bert" in part.content for part in parts)
+    return Modality(kind, fields[0][1].dim, length, special)
+
+
+def _tokenizer(draft: Draft, tokenizer: str | None, digest: str | None) -> str:
+    if tokenizer is not None:
+        return tokenizer
+    if digest in KNOWN_SHA256:
+        return "bert-base-chinese" if KNOWN_SHA256[digest].startswith("SIMS") else "bert-base-uncased"
+    chinese = any(CJK.search(raw) for raw in draft.raw_text)
+    inferred = "bert-base-chinese" if chinese else "bert-base-uncased"
+    reason = "the raw text has Chinese characters" if chinese else "the raw text has no Chinese characters"
+    draft.notes.append(f"tokenizer inferred to be {inferred}, as {reason}; pass --tokenizer if it is another")
+    return inferred

@@ -1,0 +1,142 @@
+"""Scaling of audio, vision and text embeddings, fitted on the train split."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from mitr.config import NormalizeConfig
+from mitr.data.row_sample import RowSample
+from mitr.data.store import Dataset
+from mitr.errors import MitrError
+
+SAMPLED_ROWS = 200_000
+BLOCK = 4096  # rows gathered before an update, so that many short samples cost few NumPy calls
+PARTS = ("mean", "scale", "low", "high")
+
+
+@dataclass
+class Scaling:
+    """What one modality's columns are clipped to, shifted by and divided by; (D,) float32 each."""
+
+    mean: np.ndarray
+    scale: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+class Normalizer:
+    """The scaling of each modality; one without an entry stays as it is.
+
+    Attributes:
+        scalings: modality -> Scaling.
+    """
+
+    def __init__(self, scalings: dict[str, Scaling]):
+        self.scalings = scalings
+
+    @classmethod
+    def fit(cls, dataset: Dataset, config: NormalizeConfig) -> "Normalizer":
+        """Fit on the train split's available steps, sample by sample, in float64.
+
+        `zscore` takes mean and (population) standard deviation; `robust` first clips each column to its
+        quantiles `clip_quantile` and 1 minus it, and takes both of the clipped values. Quantiles come from a
+        random sample of at most 200 000 steps (fewer for rows wider than 160), always the same one. A
+        constant column has scale 1 and becomes 0.
+
+        Raises:
+            MitrError: the data set has no train split.
+        """
+        rows = dataset.indices("train")
+        scalings: dict[str, Scaling] = {}
+        for m, modality in dataset.info.modalities.items():
+            mode = getattr(config, m)
+            if mode == "none" or modality.kind not in ("features", "embeddings"):
+                continue
+            dim = int(modality.dim or 0)
+            low, high = np.full(dim, -np.inf, np.float32), np.full(dim, np.inf, np.float32)
+            if mode == "robust":
+                sample = RowSample(dim, SAMPLED_ROWS)
+                for block in _blocks(dataset, m, rows):
+                    sample.add(block)
+                if sample.seen:
+                    q = config.clip_quantile
+                    low, high = np.quantile(sample.rows, [q, 1 - q], axis=0).astype(np.float32)
+            scalings[m] = _fit(_blocks(dataset, m, rows), low, high)
+        return cls(scalings)
+
+    def apply(self, modality: str, values: np.ndarray, available: np.ndarray) -> np.ndarray:
+        """Scale (T, D) `values`; steps that are not `available`, (T,) bool, become zero rows.
+
+        Returns:
+            (T, D) float32, a new array.
+        """
+        scaling = self.scalings.get(modality)
+        scaled = np.array(values, dtype=np.float32)
+        if scaling is not None:
+            np.clip(scaled, scaling.low, scaling.high, out=scaled)
+            scaled -= scaling.mean
+            scaled /= scaling.scale
+        scaled[~np.asarray(available)] = 0
+        return scaled
+
+    def to_tensors(self) -> dict[str, np.ndarray]:
+        """`<modality>.mean`, `.scale`, `.low` and `.high`, (D,) float32 each, to save with a run."""
+        return {
+            f"{m}.{part}": getattr(scaling, part) for m, scaling in self.scalings.items() for part in PARTS
+        }
+
+    @classmethod
+    def from_tensors(cls, tensors: dict[str, np.ndarray]) -> "Normalizer":
+        """Rebuild from `to_tensors`.
+
+        Raises:
+            MitrError: a part of a modality is missing, or the parts differ in shape.
+        """
+        scalings: dict[str, Scaling] = {}
+        for m in sorted({name.rpartition(".")[0] for name in tensors}):
+            try:
+                parts = {part: np.asarray(tensors[f"{m}.{part}"], dtype=np.float32) for part in PARTS}
+            except KeyError as error:
+                raise MitrError(f"the saved normalisation lacks {error}") from None
+            if len({part.shape for part in parts.values()}) > 1:
+                raise MitrError(f"the saved normalisation of {m} has parts of different shapes")
+            scalings[m] = Scaling(**parts)
+        return cls(scalings)
+
+
+def _blocks(dataset: Dataset, modality: str, rows: np.ndarray) -> Iterator[np.ndarray]:
+    """The available steps of `rows`, a few thousand at a time."""
+    held: list[np.ndarray] = []
+    count = 0
+    for row in rows:
+        there = dataset.features(modality, row)[dataset.available(modality, row)]
+        held.append(there)
+        count += len(there)
+        if count >= BLOCK:
+            yield np.concatenate(held)
+            held, count = [], 0
+    if count:
+        yield np.concatenate(held)
+
+
+def _fit(blocks: Iterable[np.ndarray], low: np.ndarray, high: np.ndarray) -> Scaling:
+    """Mean and standard deviation by merging those of blocks (Chan, Golub and LeVeque 1983)."""
+    count, mean, squares = 0, np.zeros(len(low)), np.zeros(len(low))
+    lowest, highest = np.full(len(low), np.inf), np.full(len(low), -np.inf)
+    for block in blocks:
+        clipped = np.clip(block, low, high).astype(np.float64)
+        block_mean = clipped.mean(axis=0)
+        block_squares = ((clipped - block_mean) ** 2).sum(axis=0)
+        total = count + len(clipped)
+        shift = block_mean - mean
+        squares += block_squares + shift**2 * (count * len(clipped) / total)
+        mean += shift * (len(clipped) / total)
+        count = total
+        lowest, highest = np.minimum(lowest, clipped.min(axis=0)), np.maximum(highest, clipped.max(axis=0))
+    constant = ~(lowest < highest)  # also where nothing was seen
+    mean = np.where(constant & (count > 0), lowest, mean)
+    scale = np.sqrt(squares / max(count, 1))
+    scale32 = np.where(constant, 1, scale).astype(np.float32)
+    scale32[scale32 < np.finfo(np.float32).tiny] = 1
+    return Scaling(mean.astype(np.float32), scale32, low, high)

@@ -1,0 +1,165 @@
+"""Evaluate a run on a split, under a protocol, and write what it says."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mitr.data.store import Dataset
+from mitr.errors import MitrError
+from mitr.evaluation.metrics import family_of
+from mitr.evaluation.predicting import PUBLISHED_SEEDS, predict_at_rates
+from mitr.evaluation.summary import Protocol, Summary, summarise, write_by_rate
+from mitr.files import new_folder, replacing, write_json
+from mitr.report.html import write_evaluation_report
+from mitr.training.run import Run
+
+
+@dataclass
+class Evaluation:
+    """What an evaluation found.
+
+    Attributes:
+        predictions: one row per sample and rate (see `predict_at_rates`).
+        summary: metrics per rate with intervals, AUILC and mean.
+        folder: where it was written, if it was.
+    """
+
+    predictions: pd.DataFrame
+    summary: Summary
+    folder: Path | None = None
+
+    @property
+    def metrics(self) -> dict[str, float | None]:
+        """The metrics at the lowest rate, by name."""
+        first = self.summary.to_json()["by_rate"][0]["metrics"]
+        return {name: entry["value"] for name, entry in first.items()}
+
+
+def rates_of(protocol: Protocol, label_range: Sequence[float]) -> list[float]:
+    """The missing rates of a protocol: 0; or 0, .1, ... 1 (0.5 for CH-SIMS's scale) for `auilc`; or 0 ... .9 for `mean`."""
+    last = {"complete": 0, "mean": 9, "auilc": 5 if family_of(label_range) == "sims" else 10}
+    if protocol not in last:
+        raise MitrError(f"there is no protocol {protocol!r}; choose complete, auilc or mean")
+    return [step / 10 for step in range(last[protocol] + 1)]
+
+
+def predict(run: Run, data: Dataset, split: str, rates: Sequence[float], quiet: bool = False) -> pd.DataFrame:
+    """Predictions of a run for the labelled samples of a split, at several missing rates.
+
+    Raises:
+        MitrError: the data do not fit the run, or no sample of the split has a label.
+    """
+    network = run.network()
+    examples = run.examples(data, split, network)
+    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+    with Progress(*columns, console=Console(stderr=True), disable=quiet) as progress:
+        task = progress.add_task(f"{split} at {len(rates)} rates", total=len(rates) * -(-len(examples) // 64))
+        table = predict_at_rates(network, examples, rates, tick=lambda: progress.advance(task))
+    known = np.isfinite(table["label"])
+    if not known.any():
+        raise MitrError(f"{data.folder}: the {split} split has no labels to evaluate against")
+    if not known.all():
+        warnings.warn(f"{int((~known).sum() / len(rates))} samples without a label were left out", stacklevel=2)
+    return table[known].reset_index(drop=True)
+
+
+def evaluate(
+    run: Run | str | Path,
+    data: Dataset | str | Path | None = None,
+    *,
+    out: str | Path | None = None,
+    protocol: Protocol = "complete",
+    split: str = "test",
+    resamples: int = 1000,
+    overwrite: bool = False,
+    quiet: bool = False,
+    command: str | None = None,
+) -> Evaluation:
+    """Evaluate a run.
+
+    Args:
+        run: a trained run, or its folder.
+        data: a store or its folder; None: the one it was trained on.
+        out: folder to make, with predictions.parquet, metrics.json, by_rate.csv, report.html and its pictures.
+        protocol: `complete`, `auilc` or `mean` (see `rates_of`).
+        split: train, valid or test.
+        resamples: bootstrap resamples of the confidence intervals.
+        overwrite: replace `out` if it exists.
+        quiet: show no progress bar.
+        command: the command line to record.
+
+    Raises:
+        MitrError: the run is not trained, the data do not fit it, or `out` exists.
+    """
+    run = run if isinstance(run, Run) else Run(run)
+    dataset = data if isinstance(data, Dataset) else Dataset(data or run.about["data"]["folder"])
+    out = Path(out) if out else None
+    if out and out.exists() and not overwrite:
+        raise MitrError(f"{out} exists already: choose another folder, or pass --overwrite true to replace it")
+    predictions = predict(run, dataset, split, rates_of(protocol, dataset.info.label_range), quiet)
+    summary = summarise(predictions, protocol=protocol, label_range=dataset.info.label_range, resamples=resamples)
+    if out is None:
+        return Evaluation(predictions, summary)
+    facts = {"model": run.about["network"]["model"], "seed": run.config.train.seed, "split": split}
+    about = facts | {"data": data_facts(dataset), "run": run.about, "command": command}
+    with new_folder(out, overwrite) as folder:
+        with replacing(folder / "predictions.parquet") as partial:
+            predictions.to_parquet(partial, index=False)
+        write_json(folder / "metrics.json", summary.to_json() | about)
+        write_by_rate(summary, folder / "by_rate.csv")
+        write_evaluation_report(
+            folder,
+            title=f"{run.about['network']['model']} on {dataset.info.name}",
+            summary_json=summary.to_json(),
+            predictions=predictions,
+            history=pd.read_csv(run.folder / "history.csv"),
+            facts=shown_facts(run, dataset, split, command),
+            warnings=warnings_for(run, dataset),
+            synthetic=dataset.info.synthetic,
+        )
+    return Evaluation(predictions, summary, out)
+
+
+def data_facts(data: Dataset) -> dict[str, Any]:
+    """What results record of the data set."""
+    return {"name": data.info.name, "sha256": data.info.content_sha256, "synthetic": data.info.synthetic}
+
+
+def warnings_for(run: Run, data: Dataset) -> list[str]:
+    """What a reader of the results must know."""
+    found = list(data.info.notes)
+    if data.info.content_sha256 != run.about["data"]["sha256"]:
+        found.append(f"the run was trained on other data ({run.about['data']['name']}) than it is evaluated on")
+    if not run.finished:
+        found.append("training has not finished: these are the numbers of its best epoch so far")
+    return found
+
+
+def shown_facts(run: Run, data: Dataset, split: str, command: str | None) -> dict[str, str]:
+    """Rows of the table "how this was made"."""
+    about = run.about
+    text = about["network"]["text"]
+    versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
+    git = about["git"]
+    facts = {
+        "Data": f"{data.info.name}, {split} split",
+        "Data SHA-256": str(data.info.content_sha256),
+        "Source": f"{data.info.source.name} (SHA-256 {data.info.source.sha256})",
+        "Model": f"{about['network']['model']}, {about['parameters']:,} trained parameters",
+        "Text encoder": f"{text['name']}, {'fine-tuned' if run.config.text.finetune else 'frozen'}" if text else "none",
+        "Seed": str(run.config.train.seed),
+        "Selection": about["selection"],
+        "Epochs": f"best {about['best_epoch']} of {about['epochs']} (from 0)" if run.finished else "training not finished",
+        "Missingness in training": run.config.missing.schedule,
+        "Missingness here": f"published masks, seeds {', '.join(map(str, PUBLISHED_SEEDS))}",
+        "Versions": versions,
+        "Code": f"{git['commit']}{' with changes' if git['modified'] else ''}" if git else "an installed package",
+    }
+    return facts | ({"Command": command} if command else {})

@@ -1,0 +1,145 @@
+"""Samples of a split, cleaned, normalised and tokenised, and how they become batches."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset as TorchDataset
+
+from mitr.data.normalize import Normalizer
+from mitr.data.schema import MODALITIES
+from mitr.data.store import Dataset
+from mitr.missing.schedules import Extent
+from mitr.text.encoder import TextEncoder
+from mitr.views import Batch, Steps
+
+Example = dict[str, tuple[np.ndarray, np.ndarray]]  # modality -> values (T, D) or (T,), available (T,)
+BERT_PADDED_LENGTH = 50  # to which MMSA pads its texts; the published text masks are drawn over it
+
+
+class Examples(TorchDataset[tuple[int, Example]]):
+    """The samples of some rows of a store.
+
+    Args:
+        data: the store.
+        rows: (n,) rows, in the order that defines their positions.
+        normalizer: fitted on the train split.
+        text: the encoder, where text is tokens or raw text.
+    """
+
+    def __init__(self, data: Dataset, rows: np.ndarray, normalizer: Normalizer, text: TextEncoder | None):
+        self.data = data
+        self.rows = rows
+        self.normalizer = normalizer
+        self.labels = data.labels[rows]
+        self.ids = [data.ids[row] for row in rows]
+        self.modalities = [m for m in MODALITIES if m in data.info.modalities]
+        self.tokens = _tokens(data, rows, text) if text else None
+        self.unknown = text.unknown if text else 0
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, position: int) -> tuple[int, Example]:
+        row = int(self.rows[position])
+        example: Example = {}
+        for m in self.modalities:
+            if m == "text" and self.tokens is not None:
+                ids = self.tokens[position]
+                example[m] = ids, ids != self.unknown
+            else:
+                available = self.data.available(m, row)
+                example[m] = self.normalizer.apply(m, self.data.features(m, row), available), available
+        return position, example
+
+    def extents(self) -> dict[str, Extent]:
+        """What masks need to know of every modality."""
+        extents = {}
+        for m in self.modalities:
+            about = self.data.info.modalities[m]
+            if m == "text" and self.tokens is not None:
+                lengths = np.array([len(ids) for ids in self.tokens])
+                extents[m] = Extent(lengths, about.padded_length or BERT_PADDED_LENGTH, special_tokens=True)
+            else:
+                extents[m] = Extent(self.data.lengths[m][self.rows], about.padded_length, about.special_tokens)
+        return extents
+
+    def costs(self) -> np.ndarray:
+        """(n,) what makes a sample slow: its tokens where text is encoded, else all of its steps."""
+        lengths = {m: extent.lengths for m, extent in self.extents().items()}
+        return lengths["text"] if self.tokens is not None else np.sum(list(lengths.values()), axis=0)
+
+    def collate(self, examples: Sequence[tuple[int, Example]]) -> Batch:
+        """Pad examples to the longest of the batch (at least two steps, so that text without [CLS] keeps one)."""
+        positions = np.array([position for position, _ in examples])
+        extents_special = {
+            m: m == "text" and (self.tokens is not None or self.data.info.modalities[m].special_tokens)
+            for m in self.modalities
+        }
+        view = {m: _pad([e[m] for _, e in examples], extents_special[m]) for m in self.modalities}
+        return Batch(torch.from_numpy(positions), torch.from_numpy(self.labels[positions]), view)
+
+
+class Batches:
+    """Batches of positions, in order or shuffled by (seed, epoch) and by nothing else.
+
+    Samples of similar length share a batch, since every step of padding costs as much as a real one: within windows of
+    16 batches, samples are sorted by length before they are cut into batches.
+
+    Args:
+        lengths: (n,) the length that costs most, of each sample.
+        size: samples a batch; the last one of a window may hold fewer.
+        seed: None keeps the order of the split, sorted in windows.
+    """
+
+    WINDOW = 16
+
+    def __init__(self, lengths: np.ndarray, size: int, seed: int | None = None):
+        self.lengths, self.size, self.seed = lengths, size, seed
+        self.epoch = 0
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = np.arange(len(self.lengths))
+        generator = None if self.seed is None else np.random.default_rng([self.seed, self.epoch, 0xBA7C])
+        if generator is not None:
+            order = generator.permutation(order)
+        batches: list[list[int]] = []
+        for start in range(0, len(order), self.WINDOW * self.size):
+            window = order[start : start + self.WINDOW * self.size]
+            window = window[np.argsort(self.lengths[window], kind="stable")]
+            batches += [window[i : i + self.size].tolist() for i in range(0, len(window), self.size)]
+        if generator is not None:
+            generator.shuffle(batches)
+        return iter(batches)
+
+    def __len__(self) -> int:
+        return -(-len(self.lengths) // self.size)
+
+
+def _tokens(data: Dataset, rows: np.ndarray, text: TextEncoder) -> list[np.ndarray]:
+    if data.info.modalities["text"].kind == "raw":
+        tokens, cut = text.tokenise(data.raw_text[row] for row in rows)
+    else:
+        stored = [np.array(data.features("text", int(row))) for row in rows]
+        for row, ids in zip(rows, stored, strict=True):
+            text.check_ids(ids, f"{data.folder}, sample {data.ids[row]!r}")
+        tokens, cut = text.cut(stored)
+    if cut:
+        warnings.warn(f"{cut} texts are longer than {text.max_tokens} tokens and were cut", stacklevel=2)
+    return tokens
+
+
+def _pad(parts: list[tuple[np.ndarray, np.ndarray]], special: bool) -> Steps:
+    longest = max(2, *(len(values) for values, _ in parts))
+    first = parts[0][0]
+    values = np.zeros((len(parts), longest, *first.shape[1:]), np.int64 if first.ndim == 1 else np.float32)
+    available = np.zeros((len(parts), longest), bool)
+    lengths = np.array([len(v) for v, _ in parts])
+    for i, (steps, there) in enumerate(parts):
+        values[i, : len(steps)] = steps
+        available[i, : len(steps)] = there
+    index = np.arange(longest)[None]
+    valid = index < lengths[:, None]
+    content = (index > 0) & (index < lengths[:, None] - 1) if special else valid
+    return Steps(*(torch.from_numpy(a) for a in (values, valid, available, content)))

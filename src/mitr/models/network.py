@@ -1,0 +1,90 @@
+"""A model with its text encoder and its prior: from batches as they are loaded to predictions and losses."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from mitr.models.base import Model
+from mitr.text.encoder import TextEncoder, without_cls
+from mitr.views import Steps, View, all_missing
+
+
+class Output(NamedTuple):
+    """What a network says of a batch.
+
+    Attributes:
+        prediction: (B,) sentiment; the prior where nothing was observed.
+        all_missing: (B,) bool, nothing was observed.
+        losses: unweighted loss terms by name; empty without an incomplete view.
+        total: their weighted sum.
+    """
+
+    prediction: Tensor
+    all_missing: Tensor
+    losses: dict[str, Tensor]
+    total: Tensor
+
+
+class Network(nn.Module):
+    """Text encoder + model + prior.
+
+    Args:
+        model: the model over encoded views.
+        text: the encoder of token ids; None where text is embeddings or absent.
+        special_tokens: text embeddings begin with [CLS], which is set aside.
+        prior: the answer where nothing was observed (the median of the training labels: the best constant for MAE).
+        teacher: a trained network that is kept frozen.
+    """
+
+    prior: Tensor
+
+    def __init__(
+        self,
+        model: Model,
+        text: TextEncoder | None = None,
+        special_tokens: bool = False,
+        prior: float = 0.0,
+        teacher: "Network | None" = None,
+    ):
+        super().__init__()
+        self.model = model
+        self.text = text
+        self.special_tokens = special_tokens
+        self.register_buffer("prior", torch.tensor(prior))
+        self._teacher = [teacher.eval().requires_grad_(False)] if teacher else []  # in a list: not a part of us
+
+    def forward(self, complete: View, incomplete: View | None = None, labels: Tensor | None = None) -> Output:
+        """Predict from `complete`; or, given an incomplete view and labels (B,), from that one, with the losses."""
+        if incomplete is None or labels is None:
+            return self._answer(self.model(self.encode(complete)), complete, {})
+        if self._teacher:
+            prediction, losses = self.model.losses(
+                self._teacher[0].encode(complete), self.encode(incomplete), labels, self._teacher[0].model
+            )
+        else:
+            prediction, losses = self.model.losses(self.encode(complete), self.encode(incomplete), labels)
+        return self._answer(prediction, incomplete, losses)
+
+    def encode(self, view: View) -> dict[str, Steps]:
+        """Token ids become states; the [CLS] step of text is set aside."""
+        encoded = dict(view)
+        if "text" in view:
+            if self.text is not None:
+                encoded["text"] = self.text(view["text"])
+            elif self.special_tokens:
+                encoded["text"] = without_cls(view["text"])
+        return encoded
+
+    def to_device(self, device: torch.device) -> "Network":
+        """Move the network, and the teacher with it."""
+        for teacher in self._teacher:
+            teacher.to(device)
+        return self.to(device)
+
+    def _answer(self, prediction: Tensor, view: View, losses: dict[str, Tensor]) -> Output:
+        nothing = all_missing(view)
+        total = torch.stack([self.model.weight_of(name) * term for name, term in losses.items()]).sum() if losses else (
+            torch.zeros((), device=prediction.device)
+        )
+        return Output(torch.where(nothing, self.prior.to(prediction.dtype), prediction), nothing, losses, total)

@@ -1,0 +1,170 @@
+"""Numbers and sentences of the reports, made from the JSON of a summary and nothing else."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mitr.evaluation.metrics import metric
+
+UNDEFINED = "–"
+PROTOCOLS = {
+    "complete": "the test set as it is, with nothing removed",
+    "auilc": "the field's AUILC protocol: each metric as the area under its curve over the missing rates",
+    "mean": "the test set at several missing rates, and the mean over those up to 0.9",
+}
+
+
+def plain(value: float, decimals: int = 3) -> str:
+    """A number with a true minus sign and a fixed number of decimals."""
+    text = f"{value:.{decimals}f}"
+    return text.replace("-", "−") if float(text) else text.lstrip("-")
+
+
+def compact(value: float) -> str:
+    """A rate or label without superfluous zeros, such as 0, 0.25 or −3."""
+    return f"{value:g}".replace("-", "−")
+
+
+def amount(key: str, value: float | None) -> str:
+    """A metric's value for a table: per cent with two decimals, otherwise three decimals; a dash for None."""
+    if value is None:
+        return UNDEFINED
+    return plain(100 * value, 2) if metric(key).percent else plain(value)
+
+
+def bounds(key: str, low: float | None, high: float | None) -> str:
+    """An interval for a table; empty where it is undefined."""
+    if low is None or high is None:
+        return ""
+    percent = metric(key).percent
+    ends = [plain(100 * end, 1) if percent else plain(end) for end in (low, high)]
+    return f"[{ends[0]}, {ends[1]}]"
+
+
+def spread(key: str, std: float | None) -> str:
+    """A standard deviation for a table; empty for None (a single seed)."""
+    return "" if std is None else f"± {amount(key, std)}"
+
+
+def per_cent(share: float | None) -> str:
+    """A share as whole per cent; small shares stay visible."""
+    if share is None:
+        return UNDEFINED
+    return "< 1 %" if 0 < share < 0.005 else "> 99 %" if 0.995 < share < 1 else f"{100 * share:.0f} %"
+
+
+def heading(key: str) -> str:
+    """A table heading: the metric's label, its unit and which way is better."""
+    about = metric(key)
+    space = "\N{NO-BREAK SPACE}"  # keeps the arrow beside what it points for
+    return f"{about.label}{' %' if about.percent else ''}{space}{'↓' if about.lower_is_better else '↑'}"
+
+
+def at_rate(rate: float) -> str:
+    """How a sentence about one missing rate begins."""
+    return "With nothing removed" if rate == 0 else f"At missing rate {compact(rate)}"
+
+
+def headline_keys(metrics: Mapping[str, Any]) -> list[str]:
+    """The three metrics that a reader looks for first: MAE, Corr and the family's first Acc-2."""
+    return ["mae", "corr", *[key for key in metrics if key.startswith("acc2")][:1]]
+
+
+def headline(summary: Mapping[str, Any]) -> list[str]:
+    """Two or three sentences that say what an evaluation found.
+
+    Args:
+        summary: the JSON of `Summary.to_json`.
+    """
+    first, last = summary["by_rate"][0], _last_with_evidence(summary)
+    low, high = (compact(end) for end in summary["label_range"])
+    where = at_rate(first["rate"])
+    level = per_cent(summary["level"])
+    sentences = [
+        f"{where}, over {summary['n']} test samples labelled from {low} to {high}, "
+        f"{_found(first['metrics'], level)}."
+    ]
+    if last is not first:
+        sentences.append(f"{at_rate(last['rate'])}, {_found(last['metrics'], level)}.")
+    if summary["mean"]:
+        means = summary["mean"]["metrics"]
+        listed = [
+            f"{metric(key).label} is {amount(key, means[key]['value'])}{' %' if metric(key).percent else ''} "
+            f"{bounds(key, means[key]['low'], means[key]['high'])}".rstrip()
+            for key in headline_keys(means)
+        ]
+        sentences.append(
+            f"Averaged over missing rates {rates_span(summary['mean']['rates'])}, {', '.join(listed)}."
+        )
+    return sentences
+
+
+def headline_of_seeds(aggregate: Mapping[str, Any]) -> list[str]:
+    """Sentences that say what several seeds found.
+
+    Args:
+        aggregate: the JSON of `aggregate`.
+    """
+    seeds = len(aggregate["seeds"])
+    trained = "Trained once" if seeds == 1 else f"Trained {seeds} times with different seeds"
+    sentences, first = [f"{trained}, tested on the same {aggregate['n']} samples."], aggregate["by_rate"][0]
+    last = _last_with_evidence(aggregate)
+    for entry in [first] if last is first else [first, last]:
+        found = [
+            f"{metric(key).label} is {amount(key, entry['metrics'][key]['mean'])}"
+            f"{' %' if metric(key).percent else ''} {spread(key, entry['metrics'][key]['std'])}".rstrip()
+            for key in headline_keys(entry["metrics"])
+        ]
+        sentences.append(f"{at_rate(entry['rate'])}, {', '.join(found)}.")
+    return sentences
+
+
+def answered_with_prior(summary: Mapping[str, Any]) -> str:
+    """One sentence on the samples of which nothing was left; empty if there are none."""
+    there = [
+        (entry["rate"], entry["all_missing"]) for entry in summary["by_rate"] if entry["all_missing"] > 0
+    ]
+    if not there:
+        return ""
+    shares = ", ".join(f"{per_cent(share)} at rate {compact(rate)}" for rate, share in there)
+    return f"Samples without any modality get the prior, one constant answer: {shares}."
+
+
+def undefined_as_zero(over: Mapping[str, Any]) -> str:
+    """One sentence on the correlations that count as 0 in sums over rates; empty if there are none."""
+    rates = over.get("corr", {}).get("undefined_as_zero", [])
+    if not rates:
+        return ""
+    listed = ", ".join(compact(rate) for rate in rates)
+    return f"Corr is undefined at rate {listed}, where every answer is the same; here it counts as 0."
+
+
+def rates_span(rates: Sequence[float]) -> str:
+    """`0–0.9`, the first and last of some rates."""
+    return f"{compact(rates[0])}–{compact(rates[-1])}"
+
+
+def _last_with_evidence(summary: Mapping[str, Any]) -> Any:
+    seen = [entry for entry in summary["by_rate"] if entry["all_missing"] < 1]
+    return (seen or summary["by_rate"])[-1]
+
+
+def _found(metrics: Mapping[str, Any], level: str) -> str:
+    mae, corr = metrics["mae"], metrics["corr"]
+    error = f"predictions are off by {plain(mae['value'])} on average"
+    error += f" ({level} interval {plain(mae['low'])} to {plain(mae['high'])})"
+    if corr["value"] is None:
+        order = "their correlation with the labels is undefined"
+    else:
+        order = f"correlate {plain(corr['value'])} with the labels ({_between('corr', corr)})"
+    sign = next((key for key in metrics if key.startswith("acc2")), None)
+    if sign is None or metrics[sign]["value"] is None:
+        return f"{error}, and {order}"
+    right = f"have the right sign for {plain(100 * metrics[sign]['value'], 1)} % of the samples"
+    return f"{error}, {order}, and {right} ({_between(sign, metrics[sign])}; {metric(sign).label})"
+
+
+def _between(key: str, entry: Mapping[str, Any]) -> str:
+    if entry["low"] is None:
+        return "interval undefined"
+    factor, decimals = (100, 1) if metric(key).percent else (1, 3)
+    return f"{plain(factor * entry['low'], decimals)} to {plain(factor * entry['high'], decimals)}"

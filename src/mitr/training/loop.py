@@ -1,0 +1,244 @@
+"""The training loop: every model, every schedule, one loop.
+
+Everything random in an epoch (batch order, masks, dropout) is drawn from (seed, epoch), so a run that is resumed at an
+epoch's start goes on to the same numbers as one that was never stopped.
+"""
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from mitr.config import RunConfig, TrainConfig
+from mitr.errors import MitrError
+from mitr.evaluation.metrics import compute, family_of
+from mitr.examples import Batches, Examples
+from mitr.missing import schedules
+from mitr.missing.schedules import Masks
+from mitr.models.network import Network
+from mitr.training import checkpoint
+from mitr.training.log import Row, TrainingLog
+from mitr.views import Batch, hide
+
+LOWER_IS_BETTER = {"loss": True, "mae": True, "corr": False}
+
+
+def accelerator_for(config: TrainConfig) -> Accelerator:
+    """The device and number format that the options ask for."""
+    cpu = config.device == "cpu" or not torch.cuda.is_available()
+    precision = config.precision
+    if precision == "auto":
+        precision = "bf16" if not cpu and torch.cuda.is_bf16_supported() else "no"
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    return Accelerator(cpu=cpu, mixed_precision=precision, gradient_accumulation_steps=config.accumulate)
+
+
+class Trainer:
+    """Trains a network in a run folder.
+
+    Args:
+        network: what to train.
+        train: the train split.
+        valid: the validation split.
+        config: all options of the run.
+        folder: the run folder; gets `model.safetensors` (the best), `state.safetensors` (the last) and the log.
+        about: what every checkpoint says of the network.
+        quiet: show no progress bar.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        train: Examples,
+        valid: Examples,
+        config: RunConfig,
+        folder: Path,
+        about: dict[str, Any],
+        quiet: bool = False,
+    ):
+        self.config, self.folder, self.about, self.quiet = config, folder, about, quiet
+        self.train_set, self.valid_set = train, valid
+        self.accelerator = accelerator_for(config.train)
+        self.network = network.to_device(self.accelerator.device)
+        self.order = Batches(train.costs(), config.train.batch_size, config.train.seed)
+        optimizer = torch.optim.Adam(parameter_groups(network, config.train), foreach=True)
+        self.wrapped: nn.Module
+        self.wrapped, self.optimizer, self.loader = self.accelerator.prepare(
+            network, optimizer, DataLoader(train, batch_sampler=self.order, collate_fn=train.collate)
+        )
+        self.extents = train.extents()
+        self.valid_masks = schedules.for_validation(config.missing, valid.extents())
+        self.epoch = 0
+        self.best: float | None = None
+        self.best_epoch = -1
+        self.rows: list[Row] = []
+
+    def fit(self) -> None:
+        """Train until the validation value stops improving or the epochs are used up."""
+        options = self.config.train
+        log = TrainingLog(self.folder, self.rows, self.quiet)
+        with log.progress as progress:
+            epochs = progress.add_task("epochs", total=options.max_epochs, completed=self.epoch, note="")
+            batches = progress.add_task("batches", total=len(self.order), note="")
+            while not self.finished:
+                started = time.perf_counter()
+                progress.reset(batches, total=len(self.order))
+                row: Row = {"epoch": self.epoch}
+                for name, value in self._train_epoch(lambda: progress.advance(batches)).items():
+                    row[f"train_{name}"] = value
+                row |= {f"valid_{name}": value for name, value in self.validate().items()}
+                value = row[f"valid_{options.select}"]
+                improved = self._improves(value)
+                if improved and isinstance(value, float):
+                    self.best, self.best_epoch = value, self.epoch
+                row |= {"best": improved, "seconds": round(time.perf_counter() - started, 3)}
+                self.epoch += 1
+                if improved:
+                    self._save_best(row)
+                log.add(row)
+                self._save_state()
+                note = f"valid {options.select} {_shown(value)}, best {_shown(self.best)} in epoch {self.best_epoch}"
+                progress.update(epochs, advance=1, note=note)
+        log.close()
+
+    @property
+    def finished(self) -> bool:
+        """No epoch is left, or too many have passed without improvement."""
+        options = self.config.train
+        waited = self.epoch - 1 - self.best_epoch
+        return self.epoch >= options.max_epochs or (self.epoch > 0 and waited >= options.patience)
+
+    def validate(self) -> dict[str, float | None]:
+        """MAE, Corr and loss of the incomplete view, means over the validation rates; None where undefined."""
+        found: dict[str, list[float]] = defaultdict(list)
+        scale = self.valid_set.data.info.label_range
+        known = np.isfinite(self.valid_set.labels)
+        for masks in self.valid_masks.values():
+            predictions, total = self._predict_valid(masks)
+            values = compute(family_of(scale), predictions[known], self.valid_set.labels[known], scale)
+            for name in ("mae", "corr"):
+                found[name].append(values[name] or 0.0)  # a constant answer follows nothing: Corr 0
+            found["loss"].append(total)
+        return {name: float(np.mean(values)) for name, values in found.items()}
+
+    def resume(self) -> None:
+        """Take up the state that the last finished epoch left.
+
+        Raises:
+            MitrError: it is missing or does not belong to this network.
+        """
+        path = self.folder / "state.safetensors"
+        tensors, about = checkpoint.load(path)
+        parts: dict[str, dict[str, Tensor]] = {"weights": {}, "optimizer": {}}
+        for name, tensor in tensors.items():
+            part, _, rest = name.partition(":")
+            parts[part][rest] = tensor
+        checkpoint.load_weights(self.network, parts["weights"], str(path))
+        checkpoint.load_optimizer_state(self.network, self.optimizer.optimizer, parts["optimizer"])
+        self.epoch, self.best, self.best_epoch = about["epoch"], about["best"], about["best_epoch"]
+        self.rows = about["rows"]
+
+    def _train_epoch(self, tick: Any) -> dict[str, float]:
+        options = self.config.train
+        set_seed(_mix(options.seed, self.epoch))
+        self.order.epoch = self.epoch
+        masks = schedules.for_epoch(self.config.missing, self.extents, options.seed, self.epoch)
+        self.wrapped.train()
+        sums: dict[str, float] = defaultdict(float)
+        for batch in self.loader:
+            with self.accelerator.accumulate(self.wrapped):
+                output = self.wrapped(batch.view, self._hidden(batch, masks, self.train_set), batch.labels)
+                # accelerate averages over accumulated batches; the release adds them up
+                self.accelerator.backward(output.total * options.accumulate)
+                if options.clip_norm and self.accelerator.sync_gradients:
+                    self.accelerator.clip_grad_norm_(self.wrapped.parameters(), options.clip_norm)
+                self.optimizer.step()
+                self.optimizer.zero_grad()
+            for name, term in (("total", output.total), *output.losses.items()):
+                sums[name] += term.detach().float().item() * len(batch.labels)
+            tick()
+        if not math.isfinite(sums["total"]):
+            raise MitrError(
+                f"the training loss became {sums['total']} in epoch {self.epoch}: lower --train.lr, or look at the data "
+                "with `mitr data inspect` (--normalize.audio robust tames extreme values)"
+            )
+        return {name: total / len(self.train_set) for name, total in sums.items()}
+
+    def _predict_valid(self, masks: Masks) -> tuple[np.ndarray, float]:
+        self.wrapped.eval()
+        predictions, total = np.zeros(len(self.valid_set), np.float32), 0.0
+        with torch.no_grad():
+            for batch in self._valid_batches():
+                hidden = self._hidden(batch, masks, self.valid_set)
+                if self.config.train.select == "loss":
+                    output = self.wrapped(batch.view, hidden, batch.labels)
+                else:
+                    output = self.wrapped(hidden)
+                predictions[batch.positions.cpu().numpy()] = output.prediction.float().cpu().numpy()
+                total += output.total.item() * len(batch.labels)
+        return predictions, total / len(self.valid_set)
+
+    def _valid_batches(self) -> Iterator[Batch]:
+        for positions in Batches(self.valid_set.costs(), 2 * self.config.train.batch_size):
+            yield to_device(self.valid_set.collate([self.valid_set[p] for p in positions]), self.accelerator.device)
+
+    def _hidden(self, batch: Batch, masks: Masks, examples: Examples) -> Any:
+        return hide(batch.view, masks, batch.positions, examples.unknown)
+
+    def _improves(self, value: float | int | bool | None) -> bool:
+        if value is None or not math.isfinite(value):
+            return False
+        if self.best is None:
+            return True
+        return value < self.best if LOWER_IS_BETTER[self.config.train.select] else value > self.best
+
+    def _save_best(self, row: Row) -> None:
+        about = self.about | {"epoch": row["epoch"], "validation": {k: v for k, v in row.items() if "valid" in k}}
+        checkpoint.save(self.folder / "model.safetensors", checkpoint.weights(self.network), about)
+
+    def _save_state(self) -> None:
+        tensors = {f"weights:{name}": tensor for name, tensor in checkpoint.weights(self.network).items()}
+        optimizer = checkpoint.optimizer_state(self.network, self.optimizer.optimizer)
+        tensors |= {f"optimizer:{name}": tensor for name, tensor in optimizer.items()}
+        about = {"epoch": self.epoch, "best": self.best, "best_epoch": self.best_epoch, "rows": self.rows}
+        checkpoint.save(self.folder / "state.safetensors", tensors, about)
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """Move a batch."""
+    view = {m: steps.to(device) for m, steps in batch.view.items()}
+    return Batch(batch.positions.to(device), batch.labels.to(device), view)
+
+
+def parameter_groups(network: Network, config: TrainConfig) -> list[dict[str, Any]]:
+    """The optimiser's groups: text encoder with and without decay, audio, vision, the rest (specification, section 6)."""
+    groups = [
+        {"params": parameters, "lr": getattr(config, lr), "weight_decay": getattr(config, decay)}
+        for name, parameters in network.model.parameter_groups().items()
+        for lr, decay in [("lr", "decay") if name == "other" else (f"lr_{name}", f"decay_{name}")]
+    ]
+    if network.text is not None and network.text.finetune:
+        named = list(network.text.named_parameters())
+        plain = [p for name, p in named if name.endswith("bias") or "LayerNorm" in name or "layer_norm" in name]
+        decayed = [p for _, p in named if not any(p is other for other in plain)]
+        groups.append({"params": decayed, "lr": config.lr_text, "weight_decay": config.decay_text})
+        groups.append({"params": plain, "lr": config.lr_text, "weight_decay": 0.0})
+    return groups
+
+
+def _mix(seed: int, epoch: int) -> int:
+    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+
+
+def _shown(value: float | int | bool | None) -> str:
+    return "undefined" if value is None else f"{value:.4f}"

@@ -1,0 +1,280 @@
+"""A run: the folder that training fills, and how one is started, continued and opened again.
+
+`run.json` (options, data, versions, selection rule), `model.safetensors` (the best epoch), `state.safetensors` (the last
+one, to resume from), `normalizer.safetensors`, `history.csv`, `tensorboard/`.
+"""
+
+import platform
+import subprocess
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate.utils import set_seed
+
+import mitr
+from mitr.config import RunConfig
+from mitr.data.normalize import Normalizer
+from mitr.data.store import Dataset
+from mitr.errors import MitrError
+from mitr.examples import Examples
+from mitr.files import read_json, write_json
+from mitr.models.network import Network
+from mitr.models.registry import build_model
+from mitr.text.encoder import TextEncoder
+from mitr.training import checkpoint
+from mitr.training.loop import Trainer
+
+PACKAGES = ("torch", "transformers", "accelerate", "safetensors", "numpy", "pandas", "pyarrow")
+
+
+class Run:
+    """An existing run folder.
+
+    Attributes:
+        folder: where it lies.
+        about: the content of `run.json`.
+        config: its options.
+    """
+
+    def __init__(self, folder: str | Path):
+        """Open a run.
+
+        Raises:
+            MitrError: the folder holds no run.
+        """
+        self.folder = Path(folder)
+        if not (self.folder / "run.json").is_file():
+            raise MitrError(f"{self.folder} is not a mitr run (it has no run.json): train one with `mitr train DATA --out RUN`")
+        self.about = read_json(self.folder / "run.json")
+        self.config = RunConfig.from_json(self.about["config"], str(self.folder / "run.json"))
+
+    @property
+    def finished(self) -> bool:
+        """Training ended by its own rule."""
+        return bool(self.about.get("finished"))
+
+    def normalizer(self) -> Normalizer:
+        """The normalisation that was fitted on the train split."""
+        tensors, _ = checkpoint.load(self.folder / "normalizer.safetensors")
+        return Normalizer.from_tensors({name: tensor.numpy() for name, tensor in tensors.items()})
+
+    def network(self) -> Network:
+        """The network of the best epoch, in evaluation mode, on the CPU.
+
+        Raises:
+            MitrError: there is no checkpoint yet, it does not fit, or the text encoder is not at hand.
+        """
+        path = self.folder / "model.safetensors"
+        tensors, about = checkpoint.load(path)
+        network = _build(self.config, about)
+        checkpoint.load_weights(network, tensors, str(path))
+        return network.eval()
+
+    def examples(self, data: Dataset, split: str, network: Network) -> Examples:
+        """A split as this run sees it.
+
+        Raises:
+            MitrError: the data do not have the modalities or widths of the run.
+        """
+        check_fit(self.about["network"], data, str(self.folder))
+        return Examples(data, data.indices(split), self.normalizer(), network.text)
+
+
+def load(folder: str | Path) -> Run:
+    """Open a run folder."""
+    return Run(folder)
+
+
+def train(
+    data: Dataset | str | Path,
+    out: str | Path,
+    config: RunConfig | None = None,
+    *,
+    quiet: bool = False,
+    command: str | None = None,
+) -> Run:
+    """Train a model on the train split, stopping and selecting on the validation split.
+
+    Args:
+        data: a store, or its folder.
+        out: the run folder to make.
+        config: the options; None for the defaults.
+        quiet: show no progress bar.
+        command: the command line to record.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        MitrError: the folder holds a run already, or data and options do not go together.
+    """
+    dataset = data if isinstance(data, Dataset) else Dataset(data)
+    config = config or RunConfig()
+    out = Path(out)
+    if (out / "run.json").exists():
+        raise MitrError(f"{out} holds a run already: choose another folder, or go on with `mitr train --resume {out}`")
+    teacher_folder = out / "teacher"
+    if config.model.teacher == "separate" and not (teacher_folder / "run.json").exists():
+        alone = replace(config, model=replace(config.model, teacher="shared"))
+        alone = replace(alone, missing=replace(config.missing, schedule="none", modality_rate=0.0, block_share=0.0))
+        train(dataset, teacher_folder, alone, quiet=quiet, command=command)
+    elif config.model.teacher == "separate":
+        resume(teacher_folder, quiet=quiet)
+    _check_labels(dataset)
+    set_seed(config.train.seed)
+    normalizer = Normalizer.fit(dataset, config.normalize)
+    network = _build(config, _network_facts(dataset, config))
+    about = {
+        "config": config.to_json(),
+        "network": _network_facts(dataset, config) | {"text": network.text.identity if network.text else None},
+        "data": _data_facts(dataset),
+        "selection": _selection_rule(config),
+        "parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
+        "versions": {"mitr": mitr.__version__, "python": platform.python_version()} | {p: version(p) for p in PACKAGES},
+        "git": _git_state(),
+        "command": command,
+        "finished": False,
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    arrays = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in normalizer.to_tensors().items()}
+    checkpoint.save(out / "normalizer.safetensors", arrays, {})
+    write_json(out / "run.json", about)
+    return _continue(Run(out), dataset, network, quiet)
+
+
+def resume(folder: str | Path, data: Dataset | str | Path | None = None, *, quiet: bool = False) -> Run:
+    """Continue a run that was stopped, to the same numbers as if it never had been.
+
+    Args:
+        folder: the run folder.
+        data: the store, if it is no longer where the run began.
+        quiet: show no progress bar.
+
+    Raises:
+        MitrError: no run there, or the data are not the same.
+    """
+    run = Run(folder)
+    if run.finished:
+        return run
+    place = run.about["data"]["folder"] if data is None else data
+    dataset = place if isinstance(place, Dataset) else Dataset(place)
+    if _data_facts(dataset)["sha256"] != run.about["data"]["sha256"]:
+        raise MitrError(f"{dataset.folder} is not the data set that {run.folder} was trained on (its hash differs)")
+    if run.config.model.teacher == "separate":
+        resume(run.folder / "teacher", dataset, quiet=quiet)
+    set_seed(run.config.train.seed)
+    return _continue(run, dataset, _build(run.config, run.about["network"]), quiet)
+
+
+def check_fit(facts: dict[str, Any], data: Dataset, where: str) -> None:
+    """Refuse data whose modalities or widths are not those of a run.
+
+    Raises:
+        MitrError: with what differs.
+    """
+    for m, expected in facts["modalities"].items():
+        about = data.info.modalities.get(m)
+        found = None if about is None else {"kind": about.kind, "dim": about.dim}
+        same = found is not None and found["dim"] == expected["dim"]
+        if found is not None and not same:
+            raise MitrError(
+                f"{data.folder}: {m} is {found['kind']} of width {found['dim']}, but {where} was trained on "
+                f"{expected['kind']} of width {expected['dim']}; evaluate on data that were made in the same way"
+            )
+        if found is None:
+            raise MitrError(f"{data.folder} has no {m}, which {where} was trained with; import the set with it")
+
+
+def _continue(run: Run, data: Dataset, network: Network, quiet: bool) -> Run:
+    if run.config.model.teacher == "separate":
+        teacher = Run(run.folder / "teacher").network()
+        network = Network(network.model, network.text, network.special_tokens, float(network.prior), teacher)
+    normalizer = run.normalizer()
+    sets = [Examples(data, data.indices(split), normalizer, network.text) for split in ("train", "valid")]
+    trainer = Trainer(network, sets[0], sets[1], run.config, run.folder, run.about["network"], quiet)
+    if (run.folder / "state.safetensors").exists():
+        trainer.resume()
+    trainer.fit()
+    if trainer.best is None:
+        raise MitrError(f"{run.folder}: no epoch gave a finite validation {run.config.train.select}; nothing was selected")
+    finished = run.about | {"finished": True, "epochs": trainer.epoch, "best_epoch": trainer.best_epoch, "best": trainer.best}
+    write_json(run.folder / "run.json", finished)
+    (run.folder / "state.safetensors").unlink(missing_ok=True)  # nothing is left to resume
+    return Run(run.folder)
+
+
+def _build(config: RunConfig, facts: dict[str, Any]) -> Network:
+    modalities: dict[str, Any] = facts["modalities"]
+    needs_encoder = modalities.get("text", {}).get("kind") in ("ids", "raw")
+    text = TextEncoder(config.text) if needs_encoder else None
+    recorded = facts.get("text")
+    if text is not None and recorded and recorded["sha256"] != text.identity["sha256"]:
+        raise MitrError(
+            f"the text encoder {config.text.encoder!r} found here is not the one of the run (its weights differ); "
+            "put the original one in its place"
+        )
+    dims = {m: text.dim if m == "text" and text else about["dim"] for m, about in modalities.items()}
+    model = build_model(dims, config.model, config.loss)
+    return Network(model, text, facts["special_tokens"], facts["prior"])
+
+
+def _network_facts(data: Dataset, config: RunConfig) -> dict[str, Any]:
+    labels = data.labels[data.indices("train")]
+    about_text = data.info.modalities.get("text")
+    return {
+        "model": config.model.name,
+        "modalities": {m: {"kind": about.kind, "dim": about.dim} for m, about in data.info.modalities.items()},
+        "special_tokens": bool(about_text and about_text.special_tokens),
+        "prior": float(np.median(labels[np.isfinite(labels)])),
+        "label_range": list(data.info.label_range),
+    }
+
+
+def _data_facts(data: Dataset) -> dict[str, Any]:
+    return {
+        "folder": str(data.folder.resolve()),
+        "name": data.info.name,
+        "sha256": data.info.content_sha256,
+        "source": data.info.source.name,
+        "source_sha256": data.info.source.sha256,
+        "synthetic": data.info.synthetic,
+    }
+
+
+def _selection_rule(config: RunConfig) -> str:
+    missing = config.missing
+    rates = {"random-rate": missing.validation_rates, "none": (0.0,)}.get(missing.schedule, (missing.rate,))
+    shown = ", ".join(str(rate) for rate in rates)
+    return (
+        f"best {config.train.select} on the validation split, mean over missing rates {shown} (published masks), "
+        f"stopped after {config.train.patience} epochs without improvement; the test split was not used"
+    )
+
+
+def _check_labels(data: Dataset) -> None:
+    for split in ("train", "valid"):
+        rows = data.indices(split)
+        if not np.isfinite(data.labels[rows]).any():
+            raise MitrError(f"{data.folder}: the {split} split has no labels, so nothing can be trained or selected on it")
+
+
+def _git_state() -> dict[str, Any] | None:
+    """Commit of the source tree that mitr runs from; None for an installed copy."""
+    place = Path(__file__).parent
+    try:
+        commit = subprocess.run(
+            ["git", "-C", str(place), "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+        changes = subprocess.run(
+            ["git", "-C", str(place), "status", "--porcelain"], capture_output=True, text=True, check=True, timeout=10
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"commit": commit, "modified": bool(changes.strip())}
+
+
+__all__ = ["Run", "check_fit", "load", "resume", "train"]

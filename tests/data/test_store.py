@@ -1,0 +1,75 @@
+"""Whatever goes into a store comes out of it."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from mitr.data.schema import DatasetInfo, Modality, Source
+from mitr.data.store import Dataset, Sample, write_store
+from mitr.errors import MitrError
+
+finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
+
+
+@st.composite
+def samples(draw: st.DrawFn) -> list[Sample]:
+    made = []
+    for i in range(draw(st.integers(1, 5))):
+        sample = Sample(
+            f"s{i}",
+            draw(st.sampled_from(["train", "valid", "test"])),
+            draw(st.none() | st.floats(-3, 3, width=32)),
+        )
+        sample.raw_text = draw(st.text(st.characters(codec="utf-8"), max_size=8))
+        for m, dim in (("text", None), ("audio", 2)):
+            steps = draw(st.integers(0, 4))
+            if steps:
+                kind = arrays(np.int32, steps, elements=st.integers(0, 30_000))
+                sample.features[m] = draw(
+                    kind if dim is None else arrays(np.float32, (steps, dim), elements=finite)
+                )
+                sample.available[m] = draw(arrays(bool, steps))
+        made.append(sample)
+    return made
+
+
+@settings(max_examples=60, deadline=None)
+@given(samples())
+def test_any_ragged_set_round_trips(made: list[Sample]) -> None:
+    modalities = {"text": Modality("ids", tokenizer="bert-base-uncased"), "audio": Modality("features", 2, 9)}
+    with tempfile.TemporaryDirectory() as folder:
+        write_store(Path(folder), iter(made), DatasetInfo("x", (-3, 3), modalities, Source("x", "test")))
+        data = Dataset(folder)
+        assert data.info.modalities == modalities
+        assert (data.ids, data.splits) == ([s.id for s in made], [s.split for s in made])
+        assert data.raw_text == [s.raw_text for s in made]
+        np.testing.assert_array_equal(
+            data.labels, np.array([np.nan if s.label is None else s.label for s in made], np.float32)
+        )
+        for row, sample in enumerate(made):
+            for m, empty in (("text", np.zeros(0, np.int32)), ("audio", np.zeros((0, 2), np.float32))):
+                np.testing.assert_array_equal(data.features(m, row), sample.features.get(m, empty))
+                np.testing.assert_array_equal(
+                    data.available(m, row), sample.available.get(m, np.zeros(0, bool))
+                )
+
+
+def test_damage_is_told(tmp_path: Path) -> None:
+    made = [Sample("a", "train", 1.0, features={"audio": np.ones((3, 2), np.float32)})]
+    write_store(
+        tmp_path, made, DatasetInfo("x", (-3, 3), {"audio": Modality("features", 2)}, Source("x", "test"))
+    )
+    path = tmp_path / "features.safetensors"
+    content = path.read_bytes()
+    for broken in (content[:-4], content[:20], b"", b"\xff" * 64, content[:8] + b"x" + content[9:]):
+        path.write_bytes(broken)
+        with pytest.raises(MitrError, match="damaged"):
+            Dataset(tmp_path)
+    path.unlink()
+    with pytest.raises(MitrError, match="damaged"):
+        Dataset(tmp_path)
