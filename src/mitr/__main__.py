@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -11,13 +11,13 @@ from mitr import commands
 from mitr.errors import MitrError
 
 ABOUT_DATA = "Import, look at, verify or make data sets."
-DATA_COMMANDS = {
+DATA_COMMANDS: dict[str, Callable[..., None]] = {
     "import": commands.data_import,
     "inspect": commands.data_inspect,
     "verify": commands.data_verify,
     "synth": commands.data_synth,
 }
-COMMANDS = {
+COMMANDS: dict[str, Callable[..., None]] = {
     "train": commands.train_run,
     "evaluate": commands.evaluate,
     "robustness": commands.robustness,
@@ -76,7 +76,7 @@ def spelled_out(arguments: list[str]) -> list[str]:
     return words
 
 
-def _parser_of(function: object) -> ArgumentParser:
+def _parser_of(function: Callable[..., None]) -> ArgumentParser:
     own = ArgumentParser(description=_first_line(function))
     own.add_argument("--config", action="config", help="YAML or JSON file with any of these options.")
     if function is commands.train_run:  # DATA may be left out with --resume
@@ -91,7 +91,7 @@ def _plain(options: Namespace) -> dict:
     return {name: value for name, value in vars(options).items() if name != "config"}
 
 
-def _first_line(function: object) -> str:
+def _first_line(function: Callable[..., None]) -> str:
     return (function.__doc__ or "").strip().splitlines()[0]
 
 

@@ -93,9 +93,7 @@ def data_synth(
     """
     from mitr.data.synth import synthesise
 
-    data = synthesise(
-        Path(out), seed=seed, train=train, valid=valid, test=test, text=text, overwrite=overwrite
-    )
+    data = synthesise(Path(out), seed=seed, train=train, valid=valid, test=test, text=text, overwrite=overwrite)
     print(f"{out}: {len(data)} synthetic samples")
 
 
@@ -143,8 +141,9 @@ def train_run(
             run = runs.train(data, out, config, quiet=quiet, command=_command())
         except KeyboardInterrupt:
             raise _interrupted(out) from None
-    about = run.about
-    print(f"{run.folder}: best epoch {about['best_epoch']} of {about['epochs']}, validation {run.config.train.select} {about['best']:.4f}")
+    about, select = run.about, run.config.train.select
+    best = f"best epoch {about['best_epoch']} of {about['epochs']}, validation {select} {about['best']:.4f}"
+    print(f"{run.folder}: {best}")
 
 
 def evaluate(

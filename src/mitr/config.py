@@ -105,8 +105,8 @@ class MissingConfig:
 
     Args:
         schedule: `random-rate` draws a rate per sample and modality, anew in each epoch (one model for all rates);
-            `fresh` keeps one rate and draws fresh masks each epoch; `fixed` keeps the published masks, the same in every
-            epoch; `none` shows the student everything.
+            `fresh` keeps one rate and draws fresh masks each epoch; `fixed` keeps the published masks, the same in
+            every epoch; `none` shows the student everything.
         rate: the share of steps to drop under `fresh` and `fixed`, 0 to 1.
         rate_text: rate for text instead of `rate`.
         rate_audio: rate for audio instead of `rate`.
@@ -134,8 +134,18 @@ class MissingConfig:
     validation_rates: tuple[float, ...] = (0.0, 0.3, 0.6, 0.9)
 
     def __post_init__(self) -> None:
-        self.seeds, self.validation_rates = tuple(self.seeds), tuple(self.validation_rates)  # lists from JSON
-        for name in ("rate", "rate_text", "rate_audio", "rate_vision", "max_rate", "complete_share", "modality_rate", "block_share"):
+        text, audio, vision = self.seeds
+        self.seeds, self.validation_rates = (text, audio, vision), tuple(self.validation_rates)  # JSON has lists
+        for name in (
+            "rate",
+            "rate_text",
+            "rate_audio",
+            "rate_vision",
+            "max_rate",
+            "complete_share",
+            "modality_rate",
+            "block_share",
+        ):
             value = getattr(self, name)
             _check(value is None or 0 <= value <= 1, f"missing.{name} is {value}; it must lie in [0, 1]")
         _check(bool(self.validation_rates), "missing.validation_rates needs at least one rate")
@@ -219,7 +229,17 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ("max_epochs", "patience", "batch_size", "accumulate"):
             _check(getattr(self, name) >= 1, f"train.{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("lr", "lr_text", "lr_audio", "lr_vision", "decay", "decay_text", "decay_audio", "decay_vision", "clip_norm"):
+        for name in (
+            "lr",
+            "lr_text",
+            "lr_audio",
+            "lr_vision",
+            "decay",
+            "decay_text",
+            "decay_audio",
+            "decay_vision",
+            "clip_norm",
+        ):
             _check(getattr(self, name) >= 0, f"train.{name} is {getattr(self, name)}; it must not be negative")
         _check(self.threads >= 0, "train.threads must not be negative")
         _check(0 <= self.seed < 2**32, "train.seed must lie in [0, 2**32)")

@@ -13,9 +13,7 @@ from mitr.data.schema import Modality
 def test_features_are_cut_and_repaired() -> None:
     values = np.array([[1, np.nan], [0, 0], [np.inf, -np.inf], [2, 1e300], [0, 0], [9, 9]])
     cleaned = clean_features(values, 5)
-    np.testing.assert_array_equal(
-        cleaned.values, np.array([[1, 0], [0, 0], [0, 0], [2, 0], [0, 0]], np.float32)
-    )
+    np.testing.assert_array_equal(cleaned.values, np.array([[1, 0], [0, 0], [0, 0], [2, 0], [0, 0]], np.float32))
     assert cleaned.values.dtype == np.float32
     assert cleaned.available.tolist() == [True, False, False, True, False]
     assert (cleaned.replaced, cleaned.zeroed, cleaned.beyond) == (4, False, True)
@@ -49,9 +47,7 @@ def test_a_text_without_content_is_absent() -> None:
     empty, unknown = clean_ids(np.array([101, 102, 0]), 2), clean_ids(np.array([101, 100, 100, 102]), 4)
     assert (len(empty.values), empty.zeroed) == (0, False)
     assert (len(unknown.values), unknown.zeroed) == (0, True)
-    assert (
-        len(clean_ids(np.array([0, 100, 2]), 3, bert=False).values) == 3
-    )  # another vocabulary: 100 is a word
+    assert len(clean_ids(np.array([0, 100, 2]), 3, bert=False).values) == 3  # another vocabulary: 100 is a word
 
 
 numbers = st.floats(width=32) | st.just(0.0) | st.sampled_from([np.nan, np.inf, -np.inf])
@@ -85,9 +81,7 @@ def test_cleaning_always_leaves_finite_counted_steps(data: st.DataObject, dim: i
 
 def test_constant_and_extreme_columns() -> None:
     random = np.random.default_rng(0)
-    values = np.stack(
-        [random.normal(size=500), np.full(500, 5.0), random.normal(size=500), np.zeros(500)], axis=1
-    )
+    values = np.stack([random.normal(size=500), np.full(500, 5.0), random.normal(size=500), np.zeros(500)], axis=1)
     values[7, 2], values[9, 3] = 1e3, 2e4
     tally = Tally(Modality("features", 4))
     for part in np.split(values, 10):

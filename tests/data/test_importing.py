@@ -147,9 +147,5 @@ def test_folders_that_are_no_source(tmp_path: Path) -> None:
 
 def test_data_modules_do_not_import_torch() -> None:
     modules = ("importing", "inspecting", "normalize", "synth", "verifying")
-    code = (
-        "import sys; "
-        + "".join(f"import mitr.data.{m}; " for m in modules)
-        + "sys.exit('torch' in sys.modules)"
-    )
+    code = "import sys; " + "".join(f"import mitr.data.{m}; " for m in modules) + "sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

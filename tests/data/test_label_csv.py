@@ -15,14 +15,10 @@ HEADER = "video_id,clip_id,text,label,mode"
 ROWS = ["v,0001,good film,1.5,train", "v,0002,,-2,valid", 'w,1,"bad, really",0,test']
 
 
-def folder(
-    root: Path, rows: list[str] | None = None, header: str = HEADER, **features: dict[str, Any]
-) -> Path:
+def folder(root: Path, rows: list[str] | None = None, header: str = HEADER, **features: dict[str, Any]) -> Path:
     source = root / "set"
     (source / "features").mkdir(parents=True)
-    (source / "label.csv").write_text(
-        "\n".join([header, *(ROWS if rows is None else rows)]) + "\n", encoding="utf-8"
-    )
+    (source / "label.csv").write_text("\n".join([header, *(ROWS if rows is None else rows)]) + "\n", encoding="utf-8")
     for m, arrays in features.items():
         np.savez(source / "features" / f"{m}.npz", **arrays)
     return source
@@ -34,9 +30,7 @@ def load(source: Path, **options: Any) -> Dataset:
 
 def test_the_layout(tmp_path: Path) -> None:
     audio = {"v$_$0001": np.ones((4, 2)), "w$_$1": np.full(2, 3.0), "x$_$9": np.ones((1, 2))}
-    source = folder(
-        tmp_path, audio=audio, vision={"v$_$0001": np.array([[1.0], [0.0]])}, face={"v$_$0001": np.ones(1)}
-    )
+    source = folder(tmp_path, audio=audio, vision={"v$_$0001": np.array([[1.0], [0.0]])}, face={"v$_$0001": np.ones(1)})
     data = load(source / "label.csv")
     assert data.ids == ["v$_$0001", "v$_$0002", "w$_$1"]
     assert data.splits == ["train", "valid", "test"]
@@ -103,9 +97,7 @@ def test_an_npz_whose_header_promises_more_than_it_holds(tmp_path: Path) -> None
     header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000, 2), }"
     header += b" " * (117 - len(header)) + b"\n"
     with zipfile.ZipFile(source / "features/audio.npz", "w") as file:
-        file.writestr(
-            "v$_$0001.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + b"12345678"
-        )
+        file.writestr("v$_$0001.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + b"12345678")
     with pytest.raises(MitrError, match=r"v\$_\$0001.*damaged"):
         load(source)
 

@@ -74,9 +74,7 @@ def test_arrays_and_lists_are_the_same(tmp_path: Path, dtype: Any, as_list: bool
         content["audio_lengths"] = np.array(content["audio_lengths"])
     data, whole = load(tmp_path, {"test": content}), split(dtype=dtype)
     for row in range(3):
-        np.testing.assert_allclose(
-            data.features("audio", row), whole["audio"][row, : LENGTHS[row]], rtol=1e-6
-        )
+        np.testing.assert_allclose(data.features("audio", row), whole["audio"][row, : LENGTHS[row]], rtol=1e-6)
         assert len(data.features("text", row)) == LENGTHS[row] + 2
 
 

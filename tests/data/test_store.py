@@ -30,9 +30,7 @@ def samples(draw: st.DrawFn) -> list[Sample]:
             steps = draw(st.integers(0, 4))
             if steps:
                 kind = arrays(np.int32, steps, elements=st.integers(0, 30_000))
-                sample.features[m] = draw(
-                    kind if dim is None else arrays(np.float32, (steps, dim), elements=finite)
-                )
+                sample.features[m] = draw(kind if dim is None else arrays(np.float32, (steps, dim), elements=finite))
                 sample.available[m] = draw(arrays(bool, steps))
         made.append(sample)
     return made
@@ -54,16 +52,12 @@ def test_any_ragged_set_round_trips(made: list[Sample]) -> None:
         for row, sample in enumerate(made):
             for m, empty in (("text", np.zeros(0, np.int32)), ("audio", np.zeros((0, 2), np.float32))):
                 np.testing.assert_array_equal(data.features(m, row), sample.features.get(m, empty))
-                np.testing.assert_array_equal(
-                    data.available(m, row), sample.available.get(m, np.zeros(0, bool))
-                )
+                np.testing.assert_array_equal(data.available(m, row), sample.available.get(m, np.zeros(0, bool)))
 
 
 def test_damage_is_told(tmp_path: Path) -> None:
     made = [Sample("a", "train", 1.0, features={"audio": np.ones((3, 2), np.float32)})]
-    write_store(
-        tmp_path, made, DatasetInfo("x", (-3, 3), {"audio": Modality("features", 2)}, Source("x", "test"))
-    )
+    write_store(tmp_path, made, DatasetInfo("x", (-3, 3), {"audio": Modality("features", 2)}, Source("x", "test")))
     path = tmp_path / "features.safetensors"
     content = path.read_bytes()
     for broken in (content[:-4], content[:20], b"", b"\xff" * 64, content[:8] + b"x" + content[9:]):

@@ -88,9 +88,7 @@ def test_both_names_of_numpys_core(tmp_path: Path, protocol: int, modern: bool) 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    arrays(
-        st.sampled_from(["<f4", ">f8", "<i8", "?", "<U3"]), st.tuples(st.integers(0, 4), st.integers(0, 3))
-    ),
+    arrays(st.sampled_from(["<f4", ">f8", "<i8", "?", "<U3"]), st.tuples(st.integers(0, 4), st.integers(0, 3))),
     st.integers(0, 5),
 )
 def test_any_array_comes_back(tmp_path: Path, value: np.ndarray, protocol: int) -> None:
@@ -108,17 +106,7 @@ def python2(data: bytes, protocol: int) -> bytes:
     dtype = b"cnumpy\ndtype\nq\x03(U\x02f4K\x00K\x01tRq\x04(K\x03U\x01<NNNI-1\nI-1\nK\x00tb"
     start = b"\x80\x02" if protocol == 2 else b""
     flag = b"\x89" if protocol == 2 else b"I00\n"
-    return (
-        start
-        + b"}q\x00(U\x05train"
-        + head
-        + dtype
-        + flag
-        + b"T"
-        + struct.pack("<i", len(data))
-        + data
-        + b"tbu."
-    )
+    return start + b"}q\x00(U\x05train" + head + dtype + flag + b"T" + struct.pack("<i", len(data)) + data + b"tbu."
 
 
 @pytest.mark.parametrize("protocol", [0, 1, 2])

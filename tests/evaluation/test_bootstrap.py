@@ -52,9 +52,7 @@ def test_width_is_that_of_theory() -> None:
 
 
 @settings(max_examples=15, deadline=None)
-@given(
-    st.integers(0, 10**6), st.sampled_from([("mosi", RANGE), ("sims", (-1.0, 1.0)), ("general", (-2.0, 2.0))])
-)
+@given(st.integers(0, 10**6), st.sampled_from([("mosi", RANGE), ("sims", (-1.0, 1.0)), ("general", (-2.0, 2.0))]))
 def test_interval_surrounds_the_value(seed: int, scale: tuple[str, tuple[float, float]]) -> None:
     family, label_range = scale
     prediction, truth = (x * label_range[1] / 3 for x in made(seed))

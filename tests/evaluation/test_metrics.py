@@ -52,9 +52,7 @@ def pairs(draw, smallest: int = 1):
 @pytest.mark.parametrize("family", sorted(MMSA))
 def test_golden(family: str, shared: Path) -> None:
     arrays = np.load(shared / "golden" / "protocol.npz")
-    values = compute(
-        family, arrays[f"metrics/{family}/pred"], arrays[f"metrics/{family}/true"], RANGES[family]
-    )
+    values = compute(family, arrays[f"metrics/{family}/pred"], arrays[f"metrics/{family}/true"], RANGES[family])
     assert list(values) == list(MMSA[family])
     for key, name in MMSA[family].items():
         value, golden = values[key], float(arrays[f"metrics/{family}/{name}"])

@@ -57,9 +57,7 @@ def test_values_and_form() -> None:
 
 def test_area_is_published_and_divided_with_paired_intervals() -> None:
     predictions = table(rates=(0.0, 0.1, 0.5))
-    value = summarise(predictions, protocol="auilc", label_range=RANGE, resamples=40, seed=5).to_json()[
-        "auilc"
-    ]
+    value = summarise(predictions, protocol="auilc", label_range=RANGE, resamples=40, seed=5).to_json()["auilc"]
     wide_form = predictions.pivot(index="id", columns="rate", values="prediction").loc[predictions["id"][:60]]
     truth = predictions["label"].to_numpy()[:60]
     draws = bootstrap("mosi", wide_form.to_numpy().T, truth, RANGE, resamples=40, seed=5)["mae"]

@@ -32,12 +32,12 @@ def our_names() -> dict[str, str]:
         linear(f"{encoder}.layers.0.layer_norms.1", f"encoder.{m}.feed_norm")
         linear(f"{encoder}.layer_norm", f"encoder.{m}.norm")
         for side in ("forward", "backward"):
-            linear(f"{temporal}.{side}_conv.conv1d", f"temporal.{m}.{side}_input.conv")
+            linear(f"{temporal}.{side}_conv.conv1d", f"temporal.{m}.{side}_input.linear")
             batch_norm(f"{temporal}.{side}_conv.bn", f"temporal.{m}.{side}_input.norm")
         for level in range(4):
             block = f"{temporal}.temporal_blocks.{level}"
             for kind, ours in (("tanh", "content"), ("sigmoid", "gate")):
-                linear(f"{block}.{kind}_conv.conv1d", f"temporal.{m}.blocks.{level}.{ours}.conv")
+                linear(f"{block}.{kind}_conv.conv1d", f"temporal.{m}.blocks.{level}.{ours}.linear")
                 batch_norm(f"{block}.{kind}_conv.bn", f"temporal.{m}.blocks.{level}.{ours}.norm")
             linear(f"{block}.skip_conv", f"temporal.{m}.blocks.{level}.skip")
         linear(f"{theirs}_projector.net.0", f"simsiam.{m}.project")
@@ -80,7 +80,9 @@ def load_release(golden: dict[str, np.ndarray], config: ModelConfig) -> MitrDNet
         if name.startswith("weights/") and name.removeprefix("weights/") in ours:
             key = ours[name.removeprefix("weights/")]
             value = torch.from_numpy(golden[name])
-            state[key] = value.reshape(model.state_dict()[key].shape)  # 1x1 convolutions are linear layers here
+            if value.ndim == 3:  # a convolution (out, in, taps) is a linear layer over its taps, the earlier one first
+                value = value.transpose(1, 2).flatten(1)
+            state[key] = value
     for m, letter in ENCODER.items():
         for part in ("weight", "bias"):
             joined = torch.from_numpy(golden[f"weights/self_attentions_c_{letter}.layers.0.self_attn.in_proj_{part}"])

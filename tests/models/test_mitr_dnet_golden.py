@@ -60,7 +60,9 @@ def test_inner_tensors(model: MitrDNet, golden: dict[str, np.ndarray]) -> None:
         close(model.restore[m](student.sequence[m]), golden[f"outputs/{theirs}_recon"])
 
 
-def total_and_terms(model: MitrDNet, golden: dict[str, np.ndarray]) -> tuple[torch.Tensor, dict[str, torch.Tensor], dict]:
+def total_and_terms(
+    model: MitrDNet, golden: dict[str, np.ndarray]
+) -> tuple[torch.Tensor, dict[str, torch.Tensor], dict]:
     complete, incomplete, leaves = released_views(golden)
     _, terms = model.losses(complete, incomplete, torch.from_numpy(golden["inputs/labels"]))
     return sum(model.weight_of(name) * term for name, term in terms.items()), terms, leaves

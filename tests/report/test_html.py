@@ -71,9 +71,7 @@ def test_files(evaluation: Path) -> None:
     pictures = [attributes for tag, attributes in page.tags if tag == "img"]
     assert len(pictures) == 4
     assert all(attributes["alt"] for attributes in pictures)
-    inside = {
-        base64.b64decode(attributes["src"].removeprefix("data:image/png;base64,")) for attributes in pictures
-    }
+    inside = {base64.b64decode(attributes["src"].removeprefix("data:image/png;base64,")) for attributes in pictures}
     assert inside == {path.read_bytes() for path in evaluation.parent.glob("*.png")}
 
 
@@ -114,9 +112,7 @@ def test_a_modality_that_nobody_has_needs_no_column(evaluation: Path) -> None:
 
 def test_one_rate_without_history(tmp_path: Path) -> None:
     table = predictions(rates=(0.0,))
-    path = write_evaluation_report(
-        tmp_path / "new", title="t", summary_json=summary(table), predictions=table
-    )
+    path = write_evaluation_report(tmp_path / "new", title="t", summary_json=summary(table), predictions=table)
     assert {path.name for path in path.parent.iterdir()} == {"report.html", "predictions.png"}
     page = read(path)
     assert "SYNTHETIC" not in page.text

@@ -51,11 +51,7 @@ class Draft:
 
 def is_bert(tokenizer: str | None) -> bool:
     """Whether a vocabulary has BERT's special tokens ([UNK] 100, [CLS] 101, [SEP] 102)."""
-    return (
-        tokenizer is not None
-        and ("bert-base" in tokenizer or tokenizer == "minilm")
-        and "roberta" not in tokenizer
-    )
+    return tokenizer is not None and ("bert-base" in tokenizer or tokenizer == "minilm") and "roberta" not in tokenizer
 
 
 def write_draft(draft: Draft, folder: Path, info: DatasetInfo) -> None:
@@ -116,17 +112,13 @@ def _unique_ids(draft: Draft) -> None:
             draft.ids[row] = f"{key[1]}#{seen[key]}"
     if renamed:
         few = ", ".join(renamed[:5]) + (", ..." if len(renamed) > 5 else "")
-        draft.notes.append(
-            f"{len(renamed)} samples repeat an id of their split and got a suffix such as '#2': {few}"
-        )
+        draft.notes.append(f"{len(renamed)} samples repeat an id of their split and got a suffix such as '#2': {few}")
 
 
 def _note_labels(draft: Draft, info: DatasetInfo) -> None:
     known = np.array([label for label in draft.labels if label is not None], dtype=np.float64)
     low, high = info.label_range
     if len(known) < len(draft.labels):
-        info.notes.append(
-            f"{len(draft.labels) - len(known)} samples have no label (missing or not a finite number)"
-        )
+        info.notes.append(f"{len(draft.labels) - len(known)} samples have no label (missing or not a finite number)")
     if outside := int(((known < low) | (known > high)).sum()):
         info.notes.append(f"{outside} labels lie outside the label range [{low:g}, {high:g}]; they are kept")

@@ -56,17 +56,13 @@ def read_field(place: Place, name: str, value: Sequence[Any] | np.ndarray) -> Fi
     wanted = "(N, 3, L)" if ids else "(N, T, D)"
     if isinstance(value, np.ndarray) and value.dtype != object:
         if value.ndim != 3 or value.dtype.kind not in "biuf":
-            raise place.error(
-                name, f"has shape {value.shape} and type {value.dtype}; it must be {wanted} numbers"
-            )
+            raise place.error(name, f"has shape {value.shape} and type {value.dtype}; it must be {wanted} numbers")
         entries: np.ndarray | list[np.ndarray] = value
         shape = value.shape[1:]
         padded = shape[1] if ids else shape[0]
     else:
         entries = [_entry(place, name, item, i) for i, item in enumerate(value)]
-        if sum(entry.nbytes for entry in entries) > 2 * place.path.stat().st_size + (1 << 20) and _shared(
-            entries
-        ):
+        if sum(entry.nbytes for entry in entries) > 2 * place.path.stat().st_size + (1 << 20) and _shared(entries):
             raise place.error(name, "names the same array for many samples")
         lengths = {entry.shape[1 if ids else 0] for entry in entries}
         padded = lengths.pop() if ids and len(lengths) == 1 else None
@@ -79,9 +75,7 @@ def read_field(place: Place, name: str, value: Sequence[Any] | np.ndarray) -> Fi
                 )
     if ids:
         if shape[0] != 3:
-            raise place.error(
-                name, f"has {shape[0]} rows a sample; it must be {wanted}: token ids, mask, types"
-            )
+            raise place.error(name, f"has {shape[0]} rows a sample; it must be {wanted}: token ids, mask, types")
         _check_ids(place, name, entries)
         return Field(name, entries, True, padded, None)
     if not shape[1]:
@@ -109,9 +103,7 @@ def _entry(place: Place, name: str, item: Any, i: int) -> np.ndarray:
 
 
 def _from_lists(item: Any) -> np.ndarray:
-    if not isinstance(item, (list, tuple)) or not all(
-        isinstance(row, (list, tuple, np.ndarray)) for row in item
-    ):
+    if not isinstance(item, (list, tuple)) or not all(isinstance(row, (list, tuple, np.ndarray)) for row in item):
         raise ValueError
     if any(isinstance(cell, (list, tuple, dict)) for row in item for cell in row):
         raise ValueError
@@ -162,11 +154,7 @@ def strings(place: Place, name: str, value: Sequence[Any] | np.ndarray) -> list[
 def _string(place: Place, name: str, item: Any, i: int) -> str:
     if isinstance(item, np.ndarray):
         item = item.tolist()
-    if (
-        isinstance(item, (list, tuple))
-        and item
-        and not any(isinstance(part, (list, tuple, dict)) for part in item)
-    ):
+    if isinstance(item, (list, tuple)) and item and not any(isinstance(part, (list, tuple, dict)) for part in item):
         return "$_$".join(_string(place, name, part, i) for part in item)
     if isinstance(item, bytes):
         try:

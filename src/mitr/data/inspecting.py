@@ -129,9 +129,7 @@ def _split(labels: np.ndarray, label_range: tuple[float, float]) -> SplitReport:
 
 def _modality(dataset: Dataset, m: str, rows: dict[str, np.ndarray]) -> ModalityReport:
     modality = dataset.info.modalities[m]
-    lengths = (
-        dataset.lengths[m] if modality.kind != "raw" else np.array([_words(raw) for raw in dataset.raw_text])
-    )
+    lengths = dataset.lengths[m] if modality.kind != "raw" else np.array([_words(raw) for raw in dataset.raw_text])
     missing: dict[str, float] = {}
     for split, own in rows.items():
         steps = int(lengths[own].sum())
@@ -180,9 +178,7 @@ def _warnings(dataset: Dataset, report: Inspection) -> list[str]:
             warnings.append(f"{m}: {_few(list(extremes), 'column')} extreme, e.g. {example}")
         if m == "text" and modality.lengths and modality.lengths.maximum > BERT_STEPS:
             unit = "words" if modality.kind == "raw" else "steps"
-            warnings.append(
-                f"text: the longest has {modality.lengths.maximum} {unit}; BERT takes {BERT_STEPS} tokens"
-            )
+            warnings.append(f"text: the longest has {modality.lengths.maximum} {unit}; BERT takes {BERT_STEPS} tokens")
     for split, own in report.splits.items():
         if own.labelled < own.samples:
             warnings.append(f"{split}: {own.samples - own.labelled} samples have no label")
@@ -202,9 +198,7 @@ def _warnings(dataset: Dataset, report: Inspection) -> list[str]:
     if within:
         warnings.append(f"{len(within)} ids stand more than once in one split, e.g. {within[0][1]}")
     if across:
-        warnings.append(
-            f"{len(across)} ids stand in more than one split, e.g. {across[0]}: scores may be too good"
-        )
+        warnings.append(f"{len(across)} ids stand in more than one split, e.g. {across[0]}: scores may be too good")
     return warnings
 
 
@@ -244,9 +238,7 @@ def print_inspection(report: Inspection, console: Console | None = None) -> None
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(
-        title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0)
-    )
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for k, column in enumerate(columns):
         table.add_column(column, justify="left" if k == 0 or column == "shape" else "right", no_wrap=True)
     return table
@@ -267,9 +259,7 @@ def _split_table(report: Inspection) -> Table:
 
 
 def _modality_table(report: Inspection) -> Table:
-    table = _table(
-        "\nModalities", "modality", "kind", "dim", "padded", "min", "median", "p95", "max", "shape"
-    )
+    table = _table("\nModalities", "modality", "kind", "dim", "padded", "min", "median", "p95", "max", "shape")
     for m, own in report.modalities.items():
         lengths = own.lengths
         numbers = (
@@ -285,10 +275,7 @@ def _modality_table(report: Inspection) -> Table:
 def _absence_table(report: Inspection) -> Table:
     table = _table("\nMissing data", "modality", *report.splits, "replaced", "zeroed")
     for m, own in report.modalities.items():
-        shares = {
-            s: f" · {100 * own.missing_share[s]:.1f}%" if s in own.missing_share else ""
-            for s in report.splits
-        }
+        shares = {s: f" · {100 * own.missing_share[s]:.1f}%" if s in own.missing_share else "" for s in report.splits}
         cells = [f"{own.absent[s]}{shares[s]}" for s in report.splits]
         table.add_row(m, *cells, str(own.cleaning.nonfinite_values), str(own.cleaning.zeroed_samples))
     return table

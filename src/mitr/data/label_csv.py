@@ -140,18 +140,12 @@ def _open(folder: Path, ids: set[str]) -> tuple[dict[str, _Features], list[str]]
         store = _Features(path)
         unknown = sorted(store.keys - ids)
         if len(unknown) == len(store.keys):
-            raise MitrError(
-                f"{path}: no key is <video_id>$_$<clip_id> of a row in label.csv, e.g. {unknown[0]!r}"
-            )
+            raise MitrError(f"{path}: no key is <video_id>$_$<clip_id> of a row in label.csv, e.g. {unknown[0]!r}")
         if unknown:
             few = ", ".join(unknown[:5]) + (", ..." if len(unknown) > 5 else "")
-            notes.append(
-                f"features/{path.name}: {len(unknown)} keys without a row in label.csv were left out: {few}"
-            )
+            notes.append(f"features/{path.name}: {len(unknown)} keys without a row in label.csv were left out: {few}")
         if lacking := len(ids - store.keys):
-            notes.append(
-                f"features/{path.name} lacks {lacking} rows of label.csv; {path.stem} is absent from them"
-            )
+            notes.append(f"features/{path.name} lacks {lacking} rows of label.csv; {path.stem} is absent from them")
         features[path.stem] = store
     return features, notes
 

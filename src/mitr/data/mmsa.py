@@ -26,9 +26,7 @@ UNUSED = ("annotations", "classification_labels")
 CJK = re.compile("[㐀-䶿一-鿿豈-﫿]")
 
 
-def read_mmsa(
-    path: Path, text: TextChoice = "auto", tokenizer: str | None = None, digest: str | None = None
-) -> Draft:
+def read_mmsa(path: Path, text: TextChoice = "auto", tokenizer: str | None = None, digest: str | None = None) -> Draft:
     """Read a pickle in MMSA's layout.
 
     Args:
@@ -129,9 +127,7 @@ class _Split:
             mask = self._mask_lengths()
             if given is not None and (given != mask).any():
                 count = int((given != mask).sum())
-                self.notes.append(
-                    f"text_lengths differs from text_bert's mask {count} times; the mask counts"
-                )
+                self.notes.append(f"text_lengths differs from text_bert's mask {count} times; the mask counts")
             if (mask > field.steps()).any():
                 raise self.place.error(field.name, "has fewer steps than text_bert's mask has tokens")
             given = mask
@@ -140,9 +136,7 @@ class _Split:
             return [None] * self.size
         empty = [i for i in np.flatnonzero(given == 0) if (field.row(int(i)) != 0).any()]
         if empty:
-            self.notes.append(
-                f"{len(empty)} samples have {m} content but length 0; the length counts: absent"
-            )
+            self.notes.append(f"{len(empty)} samples have {m} content but length 0; the length counts: absent")
         lengths: list[int] = given.tolist()
         return lengths
 
@@ -203,24 +197,18 @@ def _merged(parts: list[_Split]) -> list[str]:
 def _splits(path: Path, value: Any) -> dict[str, dict[str, Any]]:
     """The splits as train, valid, test; fields at the top level are a test split."""
     if not isinstance(value, dict):
-        raise MitrError(
-            f"{path} holds a {type(value).__name__}, not a dictionary of splits (train, valid, test)"
-        )
+        raise MitrError(f"{path} holds a {type(value).__name__}, not a dictionary of splits (train, valid, test)")
     if "regression_labels" in value:
         value = {"test": value}
     found: dict[str, dict[str, Any]] = {}
     for key, content in value.items():
         name = ALIASES.get(str(key).lower())
         if name is None:
-            raise MitrError(
-                f"{path}: {str(key)[:80]!r} is not a split; expected train, valid (or dev, val) and test"
-            )
+            raise MitrError(f"{path}: {str(key)[:80]!r} is not a split; expected train, valid (or dev, val) and test")
         if name in found:
             raise MitrError(f"{path}: the split {name!r} is there twice (under another name too)")
         if not isinstance(content, dict) or not all(isinstance(field, str) for field in content):
-            raise MitrError(
-                f"{path}: the split {key!r} is a {type(content).__name__}, not a dictionary of fields"
-            )
+            raise MitrError(f"{path}: the split {key!r} is a {type(content).__name__}, not a dictionary of fields")
         found[name] = content
     if not found:
         raise MitrError(f"{path} holds no split; expected train, valid (or dev, val) and test")
@@ -233,9 +221,7 @@ def _text_kind(path: Path, parts: list[_Split], text: TextChoice) -> Kind | None
     if text != "auto":
         if not there[text]:
             lacking = [part.place.split for part in parts if needed[text] not in part.content]
-            raise MitrError(
-                f"{path}: text {text!r} needs the field {needed[text]!r}, which {', '.join(lacking)} lacks"
-            )
+            raise MitrError(f"{path}: text {text!r} needs the field {needed[text]!r}, which {', '.join(lacking)} lacks")
         return text
     for kind in ("ids", "embeddings", "raw"):
         if there[kind]:
@@ -255,9 +241,7 @@ def _modality(parts: list[_Split], m: str, name: str, kind: Kind, notes: list[st
             )
     padded = {field.padded_length for _, field in fields}
     if len(padded) > 1:
-        notes.append(
-            f"{m}: the splits are padded to different lengths, so published masks cannot be repeated exactly"
-        )
+        notes.append(f"{m}: the splits are padded to different lengths, so published masks cannot be repeated exactly")
     length = padded.pop() if len(padded) == 1 else None
     if kind == "ids":
         return Modality("ids", padded_length=length, special_tokens=True)

@@ -82,9 +82,7 @@ class Normalizer:
 
     def to_tensors(self) -> dict[str, np.ndarray]:
         """`<modality>.mean`, `.scale`, `.low` and `.high`, (D,) float32 each, to save with a run."""
-        return {
-            f"{m}.{part}": getattr(scaling, part) for m, scaling in self.scalings.items() for part in PARTS
-        }
+        return {f"{m}.{part}": getattr(scaling, part) for m, scaling in self.scalings.items() for part in PARTS}
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, np.ndarray]) -> "Normalizer":

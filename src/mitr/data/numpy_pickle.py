@@ -52,9 +52,7 @@ def make_array(shape: Any, dtype: Any, fortran: bool, data: Any) -> np.ndarray:
     count, order = math.prod(shape), "F" if fortran else "C"
     if _holds_objects(dtype):
         if not isinstance(data, list) or len(data) != count:
-            raise NotData(
-                f"an array of objects with shape {shape} does not come with a list of {count} objects"
-            )
+            raise NotData(f"an array of objects with shape {shape} does not come with a list of {count} objects")
         flat = np.empty(count, dtype=object)
         for i, item in enumerate(data):
             flat[i] = item
@@ -81,11 +79,7 @@ def _array_state(state: Any) -> np.ndarray:
 
 def _reconstruct(*arguments: Any) -> Pending:
     kind, shape, code = arguments if len(arguments) == 3 else (None, None, None)
-    if (
-        not (isinstance(kind, Name) and kind.full == "numpy.ndarray")
-        or shape != (0,)
-        or code not in (b"b", "b")
-    ):
+    if not (isinstance(kind, Name) and kind.full == "numpy.ndarray") or shape != (0,) or code not in (b"b", "b"):
         raise NotData("it calls NumPy's `_reconstruct` in another way than arrays do")
     return Pending(_array_state)
 

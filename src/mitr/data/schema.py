@@ -112,9 +112,7 @@ class DatasetInfo:
         """
         version = value.get("schema_version") if isinstance(value, dict) else None
         if version != SCHEMA_VERSION:
-            raise MitrError(
-                f"{where}: schema version {version!r} is not {SCHEMA_VERSION}; import the source again"
-            )
+            raise MitrError(f"{where}: schema version {version!r} is not {SCHEMA_VERSION}; import the source again")
         try:
             fields = dict(value)
             low, high = fields.pop("label_range")

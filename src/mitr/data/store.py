@@ -113,9 +113,7 @@ class Dataset:
                 f"{self.folder} is not a mitr data set (it has no dataset.json): "
                 "make one with `mitr data import SOURCE --out DIR`, or `mitr data synth --out DIR`"
             )
-        self.info = DatasetInfo.from_json(
-            read_json(self.folder / "dataset.json"), str(self.folder / "dataset.json")
-        )
+        self.info = DatasetInfo.from_json(read_json(self.folder / "dataset.json"), str(self.folder / "dataset.json"))
         try:
             table = pq.read_table(self.folder / "samples.parquet").to_pydict()
             self.ids: list[str] = table["id"]
@@ -125,9 +123,7 @@ class Dataset:
             self.modality_labels = {m: _floats(table[f"label_{m}"]) for m in self.info.modality_labels}
             self._open_features()
         except (OSError, KeyError, ValueError, pa.ArrowInvalid) as error:
-            raise MitrError(
-                f"{self.folder}: the store is damaged ({error}); import the source again"
-            ) from None
+            raise MitrError(f"{self.folder}: the store is damaged ({error}); import the source again") from None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -140,9 +136,7 @@ class Dataset:
         """
         rows = np.flatnonzero(np.array(self.splits) == split)
         if not len(rows):
-            raise MitrError(
-                f"{self.folder} has no {split!r} split (it has {', '.join(sorted(set(self.splits)))})"
-            )
+            raise MitrError(f"{self.folder} has no {split!r} split (it has {', '.join(sorted(set(self.splits)))})")
         return rows
 
     def features(self, modality: str, row: int) -> np.ndarray:
@@ -157,16 +151,10 @@ class Dataset:
 
     def _open_features(self) -> None:
         self._arrays = map_safetensors(self.folder / "features.safetensors")
-        self._offsets = {
-            m.removesuffix(".offsets"): a for m, a in self._arrays.items() if m.endswith(".offsets")
-        }
+        self._offsets = {m.removesuffix(".offsets"): a for m, a in self._arrays.items() if m.endswith(".offsets")}
         self.lengths: dict[str, np.ndarray] = {m: np.diff(offsets) for m, offsets in self._offsets.items()}
         for m, offsets in self._offsets.items():
-            if (
-                len(offsets) != len(self) + 1
-                or offsets[-1] != len(self._arrays[m])
-                or (self.lengths[m] < 0).any()
-            ):
+            if len(offsets) != len(self) + 1 or offsets[-1] != len(self._arrays[m]) or (self.lengths[m] < 0).any():
                 raise ValueError(f"the offsets of {m} do not fit its features")
 
     def __getstate__(self) -> dict[str, Any]:
@@ -221,9 +209,7 @@ def _join_parts(folder: Path, info: DatasetInfo, lengths: dict[str, list[int]]) 
     offsets = {m: np.concatenate([[0], np.cumsum(n)]).astype("<i8") for m, n in lengths.items()}
     header: dict[str, Any] = {}
     position = 0
-    order = (
-        [f"{m}.offsets" for m in offsets] + list(offsets) + [f"{m}.available" for m in offsets]
-    )  # by alignment
+    order = [f"{m}.offsets" for m in offsets] + list(offsets) + [f"{m}.available" for m in offsets]  # by alignment
     for name in order:
         m = name.split(".")[0]
         total = int(offsets[m][-1])

@@ -21,9 +21,7 @@ NOISE = {
     "vision": 6.0,
 }  # standard deviation of a column, against evidence of about 1
 LABEL_SD = 1.3
-SHARED = (
-    0.25  # share of the label's variance that all modalities carry; the rest is split evenly over the three
-)
+SHARED = 0.25  # share of the label's variance that all modalities carry; the rest is split evenly over the three
 RATE_ABSENT = 0.03
 RATE_MISSING = 0.03
 POSITIVE = ("wonderful", "great", "lovely", "brilliant", "charming", "superb", "touching", "clever", "funny")
@@ -36,9 +34,7 @@ FILLERS = ("and there was a {}", "with that {}", "you know the {}", "then came t
 @dataclass
 class _Latents:
     label: np.ndarray  # (N,)
-    evidence: dict[
-        str, np.ndarray
-    ]  # modality -> (N, 2): the shared and its own component, unit variance each
+    evidence: dict[str, np.ndarray]  # modality -> (N, 2): the shared and its own component, unit variance each
 
 
 def synthesise(
@@ -71,9 +67,7 @@ def synthesise(
     """
     sizes = {"train": train, "valid": valid, "test": test}
     if min(sizes.values()) < 0 or not sum(sizes.values()):
-        raise MitrError(
-            f"a data set of {train}, {valid} and {test} samples cannot be made; pass numbers of 0 or more"
-        )
+        raise MitrError(f"a data set of {train}, {valid} and {test} samples cannot be made; pass numbers of 0 or more")
     if seed < 0:
         raise MitrError(f"seed is {seed}; it must not be negative")
     total = sum(sizes.values())
@@ -93,9 +87,7 @@ def synthesise(
     raw = [""] * total
     if text == "raw":
         raw = [
-            ""
-            if absent[i, 0]
-            else _sentence(np.random.default_rng([seed, 4, i]), latents.evidence["text"][i])
+            "" if absent[i, 0] else _sentence(np.random.default_rng([seed, 4, i]), latents.evidence["text"][i])
             for i in range(total)
         ]
     modalities = {m: Modality("embeddings" if m == "text" else "features", DIMS[m]) for m in MODALITIES}
@@ -104,9 +96,7 @@ def synthesise(
     names = [split for split, size in sizes.items() for _ in range(size)]
     ids = [f"{split}_{i:04d}" for split, size in sizes.items() for i in range(size)]
     labels: list[float | None] = [float(label) for label in latents.label]
-    notes = [
-        f"synthetic: made by mitr with seed {seed}, no real data; its numbers say nothing about real speech"
-    ]
+    notes = [f"synthetic: made by mitr with seed {seed}, no real data; its numbers say nothing about real speech"]
     draft = Draft("synthetic", modalities, ids, names, labels, raw, steps, notes=notes)
     info = DatasetInfo("synthetic", (-3.0, 3.0), {}, Source("synthetic", "synthetic"), synthetic=True)
     with new_folder(out, overwrite) as folder:
@@ -166,9 +156,7 @@ def _sentence(random: np.random.Generator, evidence: np.ndarray) -> str:
     for i in range(int(random.integers(2, 6))):
         adjective = str(random.choice(POSITIVE if random.random() < kind else NEGATIVE))
         words.append(
-            ("and " if i else "")
-            + ("really " if abs(score) > 1 and random.random() < 0.5 else "")
-            + adjective
+            ("and " if i else "") + ("really " if abs(score) > 1 and random.random() < 0.5 else "") + adjective
         )
         if random.random() < 0.4:
             words.append(str(random.choice(FILLERS)).format(random.choice(NEUTRAL)))

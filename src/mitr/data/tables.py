@@ -23,9 +23,7 @@ def read_table(path: Path, required: tuple[str, ...]) -> list[dict[str, str]]:
             header = [name.strip() for name in header]
             lacking = [name for name in required if name not in header]
             if lacking:
-                raise MitrError(
-                    f"{path}: column {', '.join(lacking)} is missing (it has {', '.join(header)[:200]})"
-                )
+                raise MitrError(f"{path}: column {', '.join(lacking)} is missing (it has {', '.join(header)[:200]})")
             if len(set(header)) < len(header):
                 raise MitrError(f"{path}: a column name stands twice in its header")
             rows = []
@@ -33,9 +31,7 @@ def read_table(path: Path, required: tuple[str, ...]) -> list[dict[str, str]]:
                 if not row:
                     continue
                 if len(row) != len(header):
-                    raise MitrError(
-                        f"{path}, line {reader.line_num}: {len(row)} values for {len(header)} columns"
-                    )
+                    raise MitrError(f"{path}, line {reader.line_num}: {len(row)} values for {len(header)} columns")
                 rows.append(dict(zip(header, row, strict=True)))
     except OSError as error:
         raise MitrError(f"{path} cannot be read: {error.strerror}") from None

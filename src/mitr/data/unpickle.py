@@ -361,9 +361,7 @@ _CONTAINERS = (dict, list, tuple, set, frozenset)
 _BUILTINS: dict[str, Callable[..., Any] | None] = {kind.__name__: _plain(kind) for kind in _CONTAINERS}
 _BUILTINS |= {"bytes": _bytes, "bytearray": _bytes, "complex": _complex}
 _BUILTINS |= dict.fromkeys(("str", "int", "float", "bool"))  # only ever the factory of a defaultdict
-_CALLS = {
-    f"{module}.{name}": call for module in ("builtins", "__builtin__") for name, call in _BUILTINS.items()
-}
+_CALLS = {f"{module}.{name}": call for module in ("builtins", "__builtin__") for name, call in _BUILTINS.items()}
 _CALLS |= {"collections.OrderedDict": _plain(dict), "collections.defaultdict": _default_dict}
 _CALLS |= {"_codecs.encode": _encode}
 _CALLS |= NUMPY_CALLS | dict.fromkeys(NUMPY_NAMES)

@@ -43,7 +43,7 @@ class Evaluation:
 
 
 def rates_of(protocol: Protocol, label_range: Sequence[float]) -> list[float]:
-    """The missing rates of a protocol: 0; or 0, .1, ... 1 (0.5 for CH-SIMS's scale) for `auilc`; or 0 ... .9 for `mean`."""
+    """The missing rates of a protocol: 0 for `complete`, 0 to 1 (CH-SIMS: 0.5) for `auilc`, 0 to .9 for `mean`."""
     last = {"complete": 0, "mean": 9, "auilc": 5 if family_of(label_range) == "sims" else 10}
     if protocol not in last:
         raise MitrError(f"there is no protocol {protocol!r}; choose complete, auilc or mean")
@@ -156,7 +156,9 @@ def shown_facts(run: Run, data: Dataset, split: str, command: str | None) -> dic
         "Text encoder": f"{text['name']}, {'fine-tuned' if run.config.text.finetune else 'frozen'}" if text else "none",
         "Seed": str(run.config.train.seed),
         "Selection": about["selection"],
-        "Epochs": f"best {about['best_epoch']} of {about['epochs']} (from 0)" if run.finished else "training not finished",
+        "Epochs": f"best {about['best_epoch']} of {about['epochs']} (from 0)"
+        if run.finished
+        else "training not finished",
         "Missingness in training": run.config.missing.schedule,
         "Missingness here": f"published masks, seeds {', '.join(map(str, PUBLISHED_SEEDS))}",
         "Versions": versions,

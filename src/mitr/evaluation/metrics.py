@@ -32,33 +32,21 @@ class Metric(NamedTuple):
     percent: bool = True
 
 
-_ROUNDED = (
-    "share of samples whose prediction and label round to the same integer of the scale (halves to even)"
-)
+_ROUNDED = "share of samples whose prediction and label round to the same integer of the scale (halves to even)"
 
 METRICS: dict[str, Metric] = {
     "mae": Metric("MAE", True, "mean absolute difference of prediction and label, in label units", False),
-    "corr": Metric(
-        "Corr", False, "Pearson correlation of predictions and labels; undefined if one is constant", False
-    ),
+    "corr": Metric("Corr", False, "Pearson correlation of predictions and labels; undefined if one is constant", False),
     "acc7": Metric("Acc-7", False, f"{_ROUNDED}, clipped to −3…3"),
     "acc5": Metric(
         "Acc-5", False, "share in the right one of five classes (integers −2…2; CH-SIMS: cut at ±0.1, ±0.7)"
     ),
     "acc3": Metric("Acc-3", False, "share in the right one of three classes (cut at −0.1 and 0.1)"),
     "acc2": Metric("Acc-2", False, "share whose sign is right, where 0 counts as negative"),
-    "acc2_has0": Metric(
-        "Acc-2 has-zero", False, "share whose sign is right, where neutral counts as positive"
-    ),
-    "acc2_non0": Metric(
-        "Acc-2 non-zero", False, "share whose sign is right among samples whose label is not neutral"
-    ),
-    "f1": Metric(
-        "F1", False, "F1 of the two signs weighted by the labels' support, where 0 counts as negative"
-    ),
-    "f1_has0": Metric(
-        "F1 has-zero", False, "F1 of the two signs weighted by the labels' support; neutral is positive"
-    ),
+    "acc2_has0": Metric("Acc-2 has-zero", False, "share whose sign is right, where neutral counts as positive"),
+    "acc2_non0": Metric("Acc-2 non-zero", False, "share whose sign is right among samples whose label is not neutral"),
+    "f1": Metric("F1", False, "F1 of the two signs weighted by the labels' support, where 0 counts as negative"),
+    "f1_has0": Metric("F1 has-zero", False, "F1 of the two signs weighted by the labels' support; neutral is positive"),
     "f1_non0": Metric("F1 non-zero", False, "the same F1 among samples whose label is not neutral"),
 }
 
@@ -100,9 +88,7 @@ def ends_of(label_range: Sequence[float]) -> Range:
     except (TypeError, ValueError):
         raise MitrError(f"a label range is two numbers such as (-3, 3), not {label_range!r}") from None
     if not (np.isfinite([low, high]).all() and low < high):
-        raise MitrError(
-            f"a label range must rise from a finite lowest to a finite highest label, not {label_range!r}"
-        )
+        raise MitrError(f"a label range must rise from a finite lowest to a finite highest label, not {label_range!r}")
     return low, high
 
 
@@ -280,9 +266,7 @@ def _pearson(a: Array, b: Array, flat: float, counts: Array | None) -> Array:
     square_a, square_b = _mean(a * a, counts), _mean(b * b, counts)
     spread_a, spread_b = square_a - mean_a**2, square_b - mean_b**2
     covariance = _mean(a * b, counts) - mean_a * mean_b
-    varies = (spread_a > np.maximum(flat**2, 1e-12 * square_a)) & (
-        spread_b > np.maximum(flat**2, 1e-12 * square_b)
-    )
+    varies = (spread_a > np.maximum(flat**2, 1e-12 * square_a)) & (spread_b > np.maximum(flat**2, 1e-12 * square_b))
     product = np.where(varies, np.sqrt(np.maximum(spread_a, 0)) * np.sqrt(np.maximum(spread_b, 0)), 0)
     return np.clip(_ratio(covariance, product), -1, 1)
 

@@ -1,6 +1,6 @@
 """From a trained network and masks to a table of predictions."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -59,9 +59,9 @@ def predict_at_rates(
     return pd.concat(tables, ignore_index=True)
 
 
-def observed_shares(complete: View, shown: View) -> Mapping[str, np.ndarray]:
+def observed_shares(complete: View, shown: View) -> dict[str, np.ndarray]:
     """`observed_<modality>` -> (B,), the share of each sample's content that is shown; 0 for modalities it lacks."""
-    shares = {}
+    shares: dict[str, np.ndarray] = {}
     for m in MODALITIES:
         if m not in shown:
             shares[f"observed_{m}"] = np.zeros(len(next(iter(shown.values())).valid))

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
-from mitr.config import RunConfig
+from mitr.config import MissingConfig, RunConfig
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
 from mitr.evaluation.evaluate import data_facts, predict, rates_of, shown_facts, warnings_for
@@ -72,7 +72,13 @@ def robustness(
         raise MitrError(f"the seeds {list(seeds)} must be different from each other, and at least one")
     scale = dataset.info.label_range
     rates = sorted(rates) if rates else rates_of("auilc", scale)
-    plan = {"config": config.to_json(), "per_rate": per_rate, "rates": rates, "data": data_facts(dataset), "split": split}
+    plan = {
+        "config": config.to_json(),
+        "per_rate": per_rate,
+        "rates": rates,
+        "data": data_facts(dataset),
+        "split": split,
+    }
     _claim(out, plan)
     say = Console(stderr=True, quiet=quiet)
     summaries = []
@@ -82,7 +88,9 @@ def robustness(
         for group in [[rate] for rate in rates] if per_rate else [rates]:
             name = f"rate-{group[0]}-seed-{seed}" if per_rate else f"seed-{seed}"
             say.print(f"[bold]{name}[/bold]")
-            run = _trained(dataset, out / "runs" / name, _config_of(config, seed, group[0] if per_rate else None), quiet)
+            run = _trained(
+                dataset, out / "runs" / name, _config_of(config, seed, group[0] if per_rate else None), quiet
+            )
             tables.append(_predictions(run, dataset, split, group, quiet))
         predictions = pd.concat(tables, ignore_index=True)
         summaries.append(summarise(predictions, protocol="auilc", label_range=scale).to_json() | {"seed": seed})
@@ -92,7 +100,9 @@ def robustness(
     results = results_table(summaries, model=config.model.name, training=training)
     with replacing(out / "results.csv") as partial:
         results.to_csv(partial, index=False)
-    write_json(out / "summary.json", together | {"training": training, "summaries": summaries, "command": command} | plan)
+    write_json(
+        out / "summary.json", together | {"training": training, "summaries": summaries, "command": command} | plan
+    )
     facts = shown_facts(run, dataset, split, command)
     facts |= {"Training": training, "Seed": ", ".join(map(str, seeds))}
     facts.pop("Epochs")  # each run has its own
@@ -108,8 +118,8 @@ def _config_of(config: RunConfig, seed: int, rate: float | None) -> RunConfig:
     config = replace(config, train=replace(config.train, seed=seed))
     if rate is None:
         return config
-    own = {"rate_text": None, "rate_audio": None, "rate_vision": None, "modality_rate": 0.0, "block_share": 0.0}
-    return replace(config, missing=replace(config.missing, schedule="fixed", rate=rate, **own))
+    missing = MissingConfig("fixed", rate, seeds=config.missing.seeds)
+    return replace(config, missing=missing)
 
 
 def _trained(data: Dataset, folder: Path, config: RunConfig, quiet: bool) -> Run:

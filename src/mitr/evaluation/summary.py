@@ -158,9 +158,7 @@ def _tables(predictions: pd.DataFrame) -> tuple[list[float], Array, Array, list[
     for rate in rates:
         part = table[table["rate"] == rate].set_index("id")
         if len(part) != len(ids) or not part.index.isin(ids).all():
-            raise MitrError(
-                f"rates {rates[0]:g} and {rate:g} have different samples; every rate needs the same ones"
-            )
+            raise MitrError(f"rates {rates[0]:g} and {rate:g} have different samples; every rate needs the same ones")
         part = part.loc[ids]
         if not np.array_equal(part["label"].to_numpy(np.float64), truth, equal_nan=True):
             raise MitrError(f"labels at rate {rate:g} differ from those at rate {rates[0]:g}")
@@ -200,9 +198,7 @@ def _mean(rates: list[float], values: dict[str, Array], draws: dict[str, Array],
     return {"rates": kept, "metrics": metrics}
 
 
-def _with_interval(
-    point: float, resampled: Array, level: float, names: tuple[str, str, str]
-) -> dict[str, Any]:
+def _with_interval(point: float, resampled: Array, level: float, names: tuple[str, str, str]) -> dict[str, Any]:
     low, high = interval(resampled, level) if not np.isnan(point) else (np.float64("nan"),) * 2
     return {names[0]: defined(point), names[1]: defined(low), names[2]: defined(high)}
 
@@ -234,16 +230,12 @@ def aggregate(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
     for key in ("protocol", "family", "label_range", "n", "rates"):
         shared[key] = summaries[0][key]
         if any(summary[key] != shared[key] for summary in summaries):
-            raise MitrError(
-                f"summaries of different {key} cannot be aggregated: {[s[key] for s in summaries]}"
-            )
+            raise MitrError(f"summaries of different {key} cannot be aggregated: {[s[key] for s in summaries]}")
     by_rate = []
     for entries in zip(*(summary["by_rate"] for summary in summaries), strict=True):
         metrics = {k: _over_seeds([e["metrics"][k]["value"] for e in entries]) for k in entries[0]["metrics"]}
         missing = float(np.mean([entry["all_missing"] for entry in entries]))
-        observed = {
-            k: _over_seeds([e["observed"][k] for e in entries])["mean"] for k in entries[0]["observed"]
-        }
+        observed = {k: _over_seeds([e["observed"][k] for e in entries])["mean"] for k in entries[0]["observed"]}
         about = {
             "rate": entries[0]["rate"],
             "n": entries[0]["n"],

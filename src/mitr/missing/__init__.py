@@ -1,1 +1,1 @@
-"""Missingness: pure functions that say which steps a model sees (`masks`), and when training uses which (`schedules`)."""
+"""Missingness: pure functions that say which steps a model sees (`masks`), and which training uses (`schedules`)."""

@@ -1,7 +1,7 @@
 """Masks over ragged sequences: lengths, a rate and an explicit generator in; a named tuple out.
 
-N samples, T steps (the longest, or the padded length). A mask only ever hides: a step or modality that a sample lacks by
-nature has length 0 or is not available, and nothing here brings it back.
+N samples, T steps (the longest, or the padded length). A mask only ever hides: a step or modality that a sample lacks
+by nature has length 0 or is not available, and nothing here brings it back.
 """
 
 from collections.abc import Mapping

@@ -1,13 +1,14 @@
 """MITR-DNet (Wang, Wang, Yu, Jiao: Modality-Invariant Bidirectional Temporal Representation Distillation Network for
 Missing Multimodal Sentiment Analysis, ICASSP 2025, arXiv 2501.05474).
 
-A teacher sees everything that a sample has, a student sees what is left of it; both are this one network (or the teacher
-is a frozen one). Per modality: Transformer layer -> bidirectional temporal module -> mean over time; then fusion and head.
+A teacher sees everything that a sample has, a student sees what is left of it; both are this one network (or the
+teacher is a frozen one). Per modality: Transformer layer -> bidirectional temporal module -> mean over time; then
+fusion and head.
 
-Departures from the authors' release, each with a switch back in `ModelConfig`: the backward stream reverses time inside
-the true length instead of the channels; the unimodal encoders are not causal and give every step its position. Without a
-switch: padding takes no part in attention, BatchNorm and means; a modality that a sample lacks has no steps and enters
-fusion as a learned absence vector; losses average over what exists.
+Departures from the authors' release, each with a switch back in `ModelConfig`: the backward stream reverses time
+inside the true length instead of the channels; the unimodal encoders are not causal and give every step its position.
+Without a switch: padding takes no part in attention, BatchNorm and means; a modality that a sample lacks has no steps
+and enters fusion as a learned absence vector; losses average over what exists.
 """
 
 from typing import NamedTuple
@@ -155,6 +156,8 @@ class MitrDNet(Model):
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """The published groups: MIB-TRL of audio, that of vision, the rest."""
-        groups = {m: list(self.temporal[m].parameters()) for m in ("audio", "vision") if m in self.dims}
+        groups: dict[str, list[nn.Parameter]] = {
+            m: list(self.temporal[m].parameters()) for m in ("audio", "vision") if m in self.dims
+        }
         special = {id(p) for group in groups.values() for p in group}
-        return {**groups, "other": [p for p in self.parameters() if id(p) not in special]}
+        return groups | {"other": [p for p in self.parameters() if id(p) not in special]}

@@ -84,7 +84,9 @@ class Network(nn.Module):
 
     def _answer(self, prediction: Tensor, view: View, losses: dict[str, Tensor]) -> Output:
         nothing = all_missing(view)
-        total = torch.stack([self.model.weight_of(name) * term for name, term in losses.items()]).sum() if losses else (
-            torch.zeros((), device=prediction.device)
+        total = (
+            torch.stack([self.model.weight_of(name) * term for name, term in losses.items()]).sum()
+            if losses
+            else (torch.zeros((), device=prediction.device))
         )
         return Output(torch.where(nothing, self.prior.to(prediction.dtype), prediction), nothing, losses, total)

@@ -36,7 +36,7 @@ class Attention(nn.Module):
 
 
 def attention_mask(valid: Tensor, causal: bool = False) -> Tensor:
-    """(B, T) bool -> (B, 1 or T, T) bool; a sample without steps attends to its first one, whose value is never used."""
+    """(B, T) bool -> (B, 1 or T, T) bool; a sample without steps attends to its first one, which is never used."""
     mask = valid.clone()
     mask[:, 0] |= ~valid.any(dim=1)
     if not causal:

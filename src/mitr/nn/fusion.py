@@ -15,6 +15,8 @@ class TransformerFusion(nn.Module):
         heads: attention heads.
     """
 
+    position: Tensor
+
     def __init__(self, dim: int = 100, heads: int = 10):
         super().__init__()
         self.audio = FusionBranch(dim, heads)

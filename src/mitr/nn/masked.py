@@ -1,4 +1,4 @@
-"""Means and batch normalisation over valid steps only."""
+"""What padding must not touch: means, and batch normalisation over rows that exist."""
 
 import torch
 from torch import Tensor, nn
@@ -12,21 +12,32 @@ def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
     return total / weight.sum(dim=1, keepdim=True).clamp(min=1)
 
 
-class MaskedBatchNorm(nn.BatchNorm1d):
-    """Batch normalisation whose statistics come from the rows in the mask; other rows become zero.
+def put_rows(rows: Tensor, mask: Tensor) -> Tensor:
+    """Rows (n, D) back to where the mask (...) has its n true places: (..., D), zero elsewhere."""
+    empty = torch.zeros((*mask.shape, rows.shape[1]), dtype=rows.dtype, device=rows.device)
+    return empty.masked_scatter(mask[..., None], rows)
+
+
+class RowBatchNorm(nn.BatchNorm1d):
+    """Batch normalisation over rows (n, D), with n of any size.
 
     A single row has no variance: it is normalised with the running statistics, so a batch of one works in training.
     """
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
-        """(..., D) and (...) bool -> (..., D)."""
-        rows = x[mask]  # (n, D)
-        if not len(rows):
-            return torch.zeros_like(x)
-        from_batch = self.training and len(rows) > 1
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, D) -> (n, D)."""
+        if not len(x):
+            return x
+        from_batch = self.training and len(x) > 1
         if from_batch and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
-        normal = F.batch_norm(
-            rows, self.running_mean, self.running_var, self.weight, self.bias, from_batch, self.momentum or 0.0, self.eps
+        return F.batch_norm(
+            x,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            from_batch,
+            self.momentum or 0.0,
+            self.eps,
         )
-        return torch.zeros(x.shape, dtype=normal.dtype, device=x.device).masked_scatter(mask[..., None], normal)

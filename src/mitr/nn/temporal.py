@@ -1,12 +1,40 @@
-"""MIB-TRL, the modality-invariant bidirectional temporal module of MITR-DNet (section 3 of the specification)."""
+"""MIB-TRL, the modality-invariant bidirectional temporal module of MITR-DNet (section 3 of the specification).
 
-from typing import Literal
+Everything here runs on rows: the n valid steps of a batch, one after the other, (n, D). Padding is never computed.
+"""
+
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mitr.nn.masked import MaskedBatchNorm
+from mitr.nn.masked import RowBatchNorm, put_rows
+
+
+class Places(NamedTuple):
+    """Where the rows of a batch stand.
+
+    Attributes:
+        step: (n,) int64, the step of each row inside its sample.
+        mirror: (n,) int64, the row of the step that takes its place when the sample is reversed.
+    """
+
+    step: Tensor
+    mirror: Tensor
+
+    @classmethod
+    def of(cls, valid: Tensor) -> "Places":
+        """From a (B, T) bool mask that is true at the first steps of each sample."""
+        length = valid.sum(dim=1, keepdim=True)
+        step = torch.arange(valid.shape[1], device=valid.device).expand_as(valid)
+        rows = torch.arange(int(length.sum()), device=valid.device)
+        return cls(step[valid], rows + (length - 1 - 2 * step)[valid])
+
+    def earlier(self, distance: int) -> Tensor:
+        """(n,) int64: the row `distance` steps before each row; n, a row of zeros, where the sample has none."""
+        rows = torch.arange(len(self.step), device=self.step.device)
+        return torch.where(self.step >= distance, rows - distance, len(rows))
 
 
 class BidirectionalTemporal(nn.Module):
@@ -23,62 +51,51 @@ class BidirectionalTemporal(nn.Module):
     def __init__(self, dim: int, width: int = 25, levels: int = 4, reversal: Literal["time", "channel"] = "time"):
         super().__init__()
         self.reversal = reversal
-        self.forward_input = CausalConv(dim, width, kernel=1)
-        self.backward_input = CausalConv(dim, width, kernel=1)
+        self.forward_input = NormalisedLinear(dim, width)
+        self.backward_input = NormalisedLinear(dim, width)
         self.blocks = nn.ModuleList(TemporalBlock(width, dilation=2**level) for level in range(levels))
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
         """(B, T, D) and (B, T) bool -> (B, T, levels x width), zero outside the true lengths."""
-        if self.reversal == "time":
-            order = reversed_steps(valid)  # (B, T)
-            ahead, back = x, take_steps(x, order)
-        else:
-            ahead, back = x, x.flip(2)
-        ahead, back = self.forward_input(ahead, valid), self.backward_input(back, valid)  # (B, T, W)
+        places = Places.of(valid)
+        rows = x[valid]  # (n, D)
+        back = rows[places.mirror] if self.reversal == "time" else rows.flip(1)
+        ahead, back = self.forward_input(rows), self.backward_input(back)  # (n, W)
         levels = []
         for block in self.blocks:
-            ahead, back = block(ahead, valid), block(back, valid)
-            levels.append(ahead + (take_steps(back, order) if self.reversal == "time" else back))
-        return torch.cat(levels, dim=2) * valid[:, :, None]  # (B, T, levels x W)
+            earlier = places.earlier(block.dilation)  # type: ignore[arg-type] (torch types attributes as modules)
+            ahead, back = block(ahead, earlier), block(back, earlier)
+            levels.append(ahead + (back[places.mirror] if self.reversal == "time" else back))
+        return put_rows(torch.cat(levels, dim=1), valid)  # (B, T, levels x W)
 
 
 class TemporalBlock(nn.Module):
-    """x + C(tanh(A(x)) * sigmoid(G(x))) with causal A and G."""
+    """x + C(tanh(A(x)) * sigmoid(G(x))); A and G are causal convolutions of two steps, `dilation` apart."""
+
+    dilation: int
 
     def __init__(self, width: int, dilation: int):
         super().__init__()
-        self.content = CausalConv(width, width, kernel=2, dilation=dilation)
-        self.gate = CausalConv(width, width, kernel=2, dilation=dilation)
-        self.skip = nn.Linear(width, width)  # a 1x1 convolution
+        self.dilation = dilation
+        self.content = NormalisedLinear(2 * width, width)
+        self.gate = NormalisedLinear(2 * width, width)
+        self.skip = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
-        """(B, T, W) -> (B, T, W)."""
-        return x + self.skip(self.content(x, valid).tanh() * self.gate(x, valid).sigmoid())
+    def forward(self, x: Tensor, earlier: Tensor) -> Tensor:
+        """(n, W) and (n,) indices of the earlier rows -> (n, W)."""
+        both = torch.cat([F.pad(x, (0, 0, 0, 1))[earlier], x], dim=1)  # (n, 2 W)
+        return x + self.skip(self.content(both).tanh() * self.gate(both).sigmoid())
 
 
-class CausalConv(nn.Module):
-    """Convolution over the present and earlier steps, then BatchNorm over valid steps, ReLU and dropout."""
+class NormalisedLinear(nn.Module):
+    """A linear layer (a convolution, seen from one row), then BatchNorm, ReLU and dropout."""
 
-    def __init__(self, dim: int, width: int, kernel: int, dilation: int = 1, dropout: float = 0.01):
+    def __init__(self, dim: int, width: int, dropout: float = 0.01):
         super().__init__()
-        self.conv = nn.Conv1d(dim, width, kernel, dilation=dilation)
-        self.norm = MaskedBatchNorm(width)
+        self.linear = nn.Linear(dim, width)
+        self.norm = RowBatchNorm(width)
         self.dropout = dropout
-        self.reach = (kernel - 1) * dilation
 
-    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
-        """(B, T, D) -> (B, T, W)."""
-        y = self.conv(F.pad(x.transpose(1, 2), (self.reach, 0))).transpose(1, 2)
-        return F.dropout(F.relu(self.norm(y, valid)), self.dropout, self.training)
-
-
-def reversed_steps(valid: Tensor) -> Tensor:
-    """(B, T) bool -> (B, T) int64: the order that reverses each sample inside its true length; padding stays put."""
-    length = valid.sum(dim=1, keepdim=True)
-    step = torch.arange(valid.shape[1], device=valid.device)[None]
-    return torch.where(step < length, length - 1 - step, step)
-
-
-def take_steps(x: Tensor, order: Tensor) -> Tensor:
-    """Reorder the steps of (B, T, D) by (B, T) indices."""
-    return x.gather(1, order[:, :, None].expand(-1, -1, x.shape[2]))
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, D) -> (n, W)."""
+        return F.dropout(F.relu(self.norm(self.linear(x))), self.dropout, self.training)

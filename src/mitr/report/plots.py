@@ -66,9 +66,7 @@ def robustness_curve(summary: dict[str, Any], path: Path | None = None) -> bytes
         for axis, key in zip(axes, keys, strict=True):
             scale = _rate_axis(axis, summary["rates"], key)
             entries = [entry["metrics"][key] for entry in summary["by_rate"]]
-            value, low, high = (
-                scale * _numbers(e[name] for e in entries) for name in ("value", "low", "high")
-            )
+            value, low, high = (scale * _numbers(e[name] for e in entries) for name in ("value", "low", "high"))
             axis.fill_between(summary["rates"], low, high, color=BLUE, alpha=0.18, linewidth=0)
             axis.plot(summary["rates"], value, color=BLUE, marker="o", markersize=4.5)
             _mark_undefined(axis, summary["rates"], value)
@@ -127,9 +125,7 @@ def prediction_scatter(
     left, right = min(values[:, 0].min(), label_range[0]), max(values[:, 0].max(), label_range[1])
     margin = 0.04 * (high - low)
     width = 3.4 if len(rates) > 1 else 4.6
-    height = 0.8 + (width - 0.7) * min(
-        (high - low) / (right - left), 2
-    )  # an equal scale on both axes fills this
+    height = 0.8 + (width - 0.7) * min((high - low) / (right - left), 2)  # an equal scale on both axes fills this
     with _figure(len(rates), height, path, width) as (axes, png):
         for axis, rate in zip(axes, rates, strict=True):
             part = predictions[np.isclose(predictions["rate"].to_numpy(float), rate, atol=1e-6)]
@@ -272,9 +268,7 @@ def _mark_undefined(axis: Any, rates: Sequence[float], values: Any) -> None:
 
 
 def _corner(axis: Any, text: str, colour: str) -> None:
-    axis.annotate(
-        text, (1, 1), (0, 5), "axes fraction", "offset points", ha="right", fontsize=8.5, color=colour
-    )
+    axis.annotate(text, (1, 1), (0, 5), "axes fraction", "offset points", ha="right", fontsize=8.5, color=colour)
 
 
 def _numbers(values: Any) -> Any:

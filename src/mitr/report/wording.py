@@ -80,8 +80,7 @@ def headline(summary: Mapping[str, Any]) -> list[str]:
     where = at_rate(first["rate"])
     level = per_cent(summary["level"])
     sentences = [
-        f"{where}, over {summary['n']} test samples labelled from {low} to {high}, "
-        f"{_found(first['metrics'], level)}."
+        f"{where}, over {summary['n']} test samples labelled from {low} to {high}, {_found(first['metrics'], level)}."
     ]
     if last is not first:
         sentences.append(f"{at_rate(last['rate'])}, {_found(last['metrics'], level)}.")
@@ -92,9 +91,7 @@ def headline(summary: Mapping[str, Any]) -> list[str]:
             f"{bounds(key, means[key]['low'], means[key]['high'])}".rstrip()
             for key in headline_keys(means)
         ]
-        sentences.append(
-            f"Averaged over missing rates {rates_span(summary['mean']['rates'])}, {', '.join(listed)}."
-        )
+        sentences.append(f"Averaged over missing rates {rates_span(summary['mean']['rates'])}, {', '.join(listed)}.")
     return sentences
 
 
@@ -120,9 +117,7 @@ def headline_of_seeds(aggregate: Mapping[str, Any]) -> list[str]:
 
 def answered_with_prior(summary: Mapping[str, Any]) -> str:
     """One sentence on the samples of which nothing was left; empty if there are none."""
-    there = [
-        (entry["rate"], entry["all_missing"]) for entry in summary["by_rate"] if entry["all_missing"] > 0
-    ]
+    there = [(entry["rate"], entry["all_missing"]) for entry in summary["by_rate"] if entry["all_missing"] > 0]
     if not there:
         return ""
     shares = ", ".join(f"{per_cent(share)} at rate {compact(rate)}" for rate, share in there)

@@ -94,12 +94,13 @@ class Trainer:
                 started = time.perf_counter()
                 progress.reset(batches, total=len(self.order))
                 row: Row = {"epoch": self.epoch}
-                for name, value in self._train_epoch(lambda: progress.advance(batches)).items():
-                    row[f"train_{name}"] = value
-                row |= {f"valid_{name}": value for name, value in self.validate().items()}
-                value = row[f"valid_{options.select}"]
+                for name, term in self._train_epoch(lambda: progress.advance(batches)).items():
+                    row[f"train_{name}"] = term
+                scores = self.validate()
+                row |= {f"valid_{name}": score for name, score in scores.items()}
+                value = scores[options.select]
                 improved = self._improves(value)
-                if improved and isinstance(value, float):
+                if improved:
                     self.best, self.best_epoch = value, self.epoch
                 row |= {"best": improved, "seconds": round(time.perf_counter() - started, 3)}
                 self.epoch += 1
@@ -118,8 +119,8 @@ class Trainer:
         waited = self.epoch - 1 - self.best_epoch
         return self.epoch >= options.max_epochs or (self.epoch > 0 and waited >= options.patience)
 
-    def validate(self) -> dict[str, float | None]:
-        """MAE, Corr and loss of the incomplete view, means over the validation rates; None where undefined."""
+    def validate(self) -> dict[str, float]:
+        """MAE, Corr and loss of the incomplete view, means over the validation rates."""
         found: dict[str, list[float]] = defaultdict(list)
         scale = self.valid_set.data.info.label_range
         known = np.isfinite(self.valid_set.labels)
@@ -169,8 +170,8 @@ class Trainer:
             tick()
         if not math.isfinite(sums["total"]):
             raise MitrError(
-                f"the training loss became {sums['total']} in epoch {self.epoch}: lower --train.lr, or look at the data "
-                "with `mitr data inspect` (--normalize.audio robust tames extreme values)"
+                f"the training loss became {sums['total']} in epoch {self.epoch}: lower --train.lr, or look at the "
+                "data with `mitr data inspect` (--normalize.audio robust tames extreme values)"
             )
         return {name: total / len(self.train_set) for name, total in sums.items()}
 
@@ -195,8 +196,8 @@ class Trainer:
     def _hidden(self, batch: Batch, masks: Masks, examples: Examples) -> Any:
         return hide(batch.view, masks, batch.positions, examples.unknown)
 
-    def _improves(self, value: float | int | bool | None) -> bool:
-        if value is None or not math.isfinite(value):
+    def _improves(self, value: float) -> bool:
+        if not math.isfinite(value):
             return False
         if self.best is None:
             return True
@@ -221,7 +222,7 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
 
 
 def parameter_groups(network: Network, config: TrainConfig) -> list[dict[str, Any]]:
-    """The optimiser's groups: text encoder with and without decay, audio, vision, the rest (specification, section 6)."""
+    """The optimiser's groups, as published: text encoder with and without decay, audio, vision, the rest."""
     groups = [
         {"params": parameters, "lr": getattr(config, lr), "weight_decay": getattr(config, decay)}
         for name, parameters in network.model.parameter_groups().items()
@@ -240,5 +241,5 @@ def _mix(seed: int, epoch: int) -> int:
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
 
 
-def _shown(value: float | int | bool | None) -> str:
-    return "undefined" if value is None else f"{value:.4f}"
+def _shown(value: float | None) -> str:
+    return "none yet" if value is None else f"{value:.4f}"

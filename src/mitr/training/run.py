@@ -1,7 +1,7 @@
 """A run: the folder that training fills, and how one is started, continued and opened again.
 
-`run.json` (options, data, versions, selection rule), `model.safetensors` (the best epoch), `state.safetensors` (the last
-one, to resume from), `normalizer.safetensors`, `history.csv`, `tensorboard/`.
+`run.json` (options, data, versions, selection rule), `model.safetensors` (the best epoch), `state.safetensors` (the
+last one, to resume from), `normalizer.safetensors`, `history.csv`, `tensorboard/`.
 """
 
 import platform
@@ -48,7 +48,9 @@ class Run:
         """
         self.folder = Path(folder)
         if not (self.folder / "run.json").is_file():
-            raise MitrError(f"{self.folder} is not a mitr run (it has no run.json): train one with `mitr train DATA --out RUN`")
+            raise MitrError(
+                f"{self.folder} is not a mitr run (it has no run.json): train one with `mitr train DATA --out RUN`"
+            )
         self.about = read_json(self.folder / "run.json")
         self.config = RunConfig.from_json(self.about["config"], str(self.folder / "run.json"))
 
@@ -200,8 +202,15 @@ def _continue(run: Run, data: Dataset, network: Network, quiet: bool) -> Run:
         trainer.resume()
     trainer.fit()
     if trainer.best is None:
-        raise MitrError(f"{run.folder}: no epoch gave a finite validation {run.config.train.select}; nothing was selected")
-    finished = run.about | {"finished": True, "epochs": trainer.epoch, "best_epoch": trainer.best_epoch, "best": trainer.best}
+        raise MitrError(
+            f"{run.folder}: no epoch gave a finite validation {run.config.train.select}; nothing was selected"
+        )
+    finished = run.about | {
+        "finished": True,
+        "epochs": trainer.epoch,
+        "best_epoch": trainer.best_epoch,
+        "best": trainer.best,
+    }
     write_json(run.folder / "run.json", finished)
     (run.folder / "state.safetensors").unlink(missing_ok=True)  # nothing is left to resume
     return Run(run.folder)
@@ -259,7 +268,9 @@ def _check_labels(data: Dataset) -> None:
     for split in ("train", "valid"):
         rows = data.indices(split)
         if not np.isfinite(data.labels[rows]).any():
-            raise MitrError(f"{data.folder}: the {split} split has no labels, so nothing can be trained or selected on it")
+            raise MitrError(
+                f"{data.folder}: the {split} split has no labels, so nothing can be trained or selected on it"
+            )
 
 
 def _git_state() -> dict[str, Any] | None:
