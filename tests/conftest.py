@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from made import small, small_text
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +18,6 @@ def shared() -> Path:
             pytest.fail(reason)
         pytest.skip(reason)
     return folder
+
+
+__all__ = ["shared", "small", "small_text"]

@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = spelled_out(sys.argv[1:] if arguments is None else arguments)
     try:
         reader = parser(arguments)
-        options = reader.instantiate_classes(reader.parse_args(arguments))
+        options = reader.instantiate(reader.parse_args(arguments))
         chosen = options[options.command]
         if options.command == "data":
             function, chosen = DATA_COMMANDS[chosen.data_command], chosen[chosen.data_command]

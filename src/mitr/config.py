@@ -87,15 +87,19 @@ class TextConfig:
         finetune: train the encoder with the model; False keeps it frozen.
         max_tokens: longest text in tokens, [CLS] and [SEP] included; None: what the encoder allows. Longer
             texts are cut and counted in a warning.
+        memory_mb: most memory for states of a frozen encoder that come again in every epoch (complete views and fixed
+            masks), which are then computed once; 0 computes everything anew.
         allow_download: let a hub id that is not in the local cache be fetched over the network.
     """
 
     encoder: str = "minilm"
     finetune: bool = True
     max_tokens: int | None = None
+    memory_mb: int = 512
     allow_download: bool = False
 
     def __post_init__(self) -> None:
+        _check(self.memory_mb >= 0, "text.memory_mb must not be negative")
         _check(self.max_tokens is None or self.max_tokens >= 3, "text.max_tokens must be at least 3")
 
 
@@ -195,6 +199,7 @@ class TrainConfig:
         lr_text: learning rate of the text encoder.
         lr_audio: learning rate of audio's temporal module.
         lr_vision: learning rate of vision's temporal module.
+        lr_schedule: `constant` as published, or `cosine`: all rates fall to zero over `max_epochs`.
         decay: weight decay of all other parameters.
         decay_text: weight decay of the text encoder (biases and LayerNorms have none).
         decay_audio: weight decay of audio's temporal module.
@@ -216,6 +221,7 @@ class TrainConfig:
     lr_text: float = 5e-5
     lr_audio: float = 1e-3
     lr_vision: float = 1e-4
+    lr_schedule: Literal["constant", "cosine"] = "constant"
     decay: float = 1e-3
     decay_text: float = 1e-3
     decay_audio: float = 1e-2

@@ -26,6 +26,12 @@ def replacing(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def discard_partials(folder: Path) -> None:
+    """Remove what a killed process left half-written in a folder."""
+    for partial in folder.glob(".*.partial"):
+        partial.unlink(missing_ok=True)
+
+
 @contextmanager
 def new_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
     """Yield an empty folder beside `path`; it becomes `path` when the block succeeds.

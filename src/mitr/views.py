@@ -60,7 +60,7 @@ class Batch(NamedTuple):
 
 
 def hide(view: View, masks: Mapping[str, Mask], positions: Tensor, unknown_token: int) -> dict[str, Steps]:
-    """The incomplete view: rows that the masks hide become zero, tokens become unknown, absent modalities lose all steps.
+    """The incomplete view: hidden rows become zero, hidden tokens unknown, absent modalities lose all steps.
 
     Args:
         view: the complete view; it is left as it is.

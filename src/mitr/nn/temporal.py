@@ -53,7 +53,7 @@ class BidirectionalTemporal(nn.Module):
         self.reversal = reversal
         self.forward_input = NormalisedLinear(dim, width)
         self.backward_input = NormalisedLinear(dim, width)
-        self.blocks = nn.ModuleList(TemporalBlock(width, dilation=2**level) for level in range(levels))
+        self.blocks = nn.ModuleList(TemporalBlock(width) for _ in range(levels))
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
         """(B, T, D) and (B, T) bool -> (B, T, levels x width), zero outside the true lengths."""
@@ -62,21 +62,18 @@ class BidirectionalTemporal(nn.Module):
         back = rows[places.mirror] if self.reversal == "time" else rows.flip(1)
         ahead, back = self.forward_input(rows), self.backward_input(back)  # (n, W)
         levels = []
-        for block in self.blocks:
-            earlier = places.earlier(block.dilation)  # type: ignore[arg-type] (torch types attributes as modules)
+        for level, block in enumerate(self.blocks):
+            earlier = places.earlier(2**level)
             ahead, back = block(ahead, earlier), block(back, earlier)
             levels.append(ahead + (back[places.mirror] if self.reversal == "time" else back))
         return put_rows(torch.cat(levels, dim=1), valid)  # (B, T, levels x W)
 
 
 class TemporalBlock(nn.Module):
-    """x + C(tanh(A(x)) * sigmoid(G(x))); A and G are causal convolutions of two steps, `dilation` apart."""
+    """x + C(tanh(A(x)) * sigmoid(G(x))); A and G are causal convolutions of two steps, a dilation apart."""
 
-    dilation: int
-
-    def __init__(self, width: int, dilation: int):
+    def __init__(self, width: int):
         super().__init__()
-        self.dilation = dilation
         self.content = NormalisedLinear(2 * width, width)
         self.gate = NormalisedLinear(2 * width, width)
         self.skip = nn.Linear(width, width)

@@ -60,6 +60,7 @@ class TextEncoder(nn.Module):
             "sha256": _weights_sha256(self.model, where),
         }
         self.model.requires_grad_(self.finetune)
+        self.memory: dict[bytes, Tensor] = {}
 
     def train(self, mode: bool = True) -> "TextEncoder":
         """A frozen encoder stays in evaluation mode, without dropout."""
@@ -67,15 +68,42 @@ class TextEncoder(nn.Module):
 
     def forward(self, steps: Steps) -> Steps:
         """Token ids (B, T) -> states (B, T-1, D): [CLS] is set aside, [SEP] stays a valid step."""
-        present = steps.present
+        keys = _keys(steps) if self.memory else [b""] * len(steps.values)
+        known = [i for i, key in enumerate(keys) if key in self.memory]
+        unknown = steps.present.clone()
+        unknown[known] = False
         states = torch.zeros((*steps.values.shape, self.dim), device=steps.values.device)
-        if present.any():
-            with torch.set_grad_enabled(torch.is_grad_enabled() and self.finetune):
-                encoded: Tensor = self.model(
-                    input_ids=steps.values[present], attention_mask=steps.valid[present].long()
-                ).last_hidden_state
-            states = states.to(encoded.dtype).index_copy(0, present.nonzero().flatten(), encoded)
+        if unknown.any():
+            encoded = self._encode(steps.values[unknown], steps.valid[unknown])
+            states = states.to(encoded.dtype).index_copy(0, unknown.nonzero().flatten(), encoded)
+        for i in known:
+            remembered = self.memory[keys[i]]
+            states[i, : len(remembered)] = remembered.to(states)
         return without_cls(Steps(states, steps.valid, steps.available, steps.content))
+
+    def remember(self, batches: Iterable[Steps], most_bytes: int) -> None:
+        """Encode texts that will come again and again, once; only a frozen encoder does so.
+
+        What is remembered is settled here and not while training, so that a resumed run finds the same states.
+
+        Args:
+            batches: token ids in a fixed order.
+            most_bytes: of memory for states; texts beyond it are encoded whenever they come.
+        """
+        used = sum(states.nbytes for states in self.memory.values())
+        for steps in () if self.finetune else batches:
+            encoded = self._encode(steps.values, steps.valid | ~steps.present[:, None])
+            for key, states, valid in zip(_keys(steps), encoded, steps.valid, strict=True):
+                if key and key not in self.memory and used + states.nbytes <= most_bytes:
+                    self.memory[key] = states[: int(valid.sum())].clone()
+                    used += self.memory[key].nbytes
+            if used + 4 * self.dim >= most_bytes:
+                break
+
+    def _encode(self, ids: Tensor, valid: Tensor) -> Tensor:
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.finetune):
+            states: Tensor = self.model(input_ids=ids, attention_mask=valid.long()).last_hidden_state
+        return states
 
     def tokenise(self, texts: Iterable[str]) -> tuple[list[np.ndarray], int]:
         """Texts -> int32 ids with [CLS] and [SEP], empty for a blank text; and how many were cut to `max_tokens`."""
@@ -113,6 +141,11 @@ class TextEncoder(nn.Module):
         if None in ids:
             raise MitrError(f"the tokenizer of {name!r} has no unknown, [CLS] or [SEP] token, so mitr cannot use it")
         return ids
+
+
+def _keys(steps: Steps) -> list[bytes]:
+    ids, lengths = steps.values.cpu().numpy(), steps.valid.sum(dim=1).tolist()
+    return [row[:length].tobytes() for row, length in zip(ids, lengths, strict=True)]
 
 
 def without_cls(steps: Steps) -> Steps:

@@ -65,7 +65,8 @@ def load_weights(network: nn.Module, tensors: dict[str, Tensor], where: str) -> 
     try:
         network.load_state_dict(tensors, strict=False)
     except RuntimeError as error:
-        raise MitrError(f"{where}: {error}") from None
+        first = str(error).splitlines()[1].strip()
+        raise MitrError(f"{where}: its weights are not those of this model: {first}") from None
 
 
 def optimizer_state(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -84,5 +85,5 @@ def load_optimizer_state(network: nn.Module, optimizer: torch.optim.Optimizer, t
     for full_name, tensor in tensors.items():
         name, _, key = full_name.rpartition("/")
         parameter = parameters[name]
-        value = tensor if key == "step" else tensor.to(parameter.device)
-        optimizer.state[parameter][key] = value
+        place = tensor.device if key == "step" else parameter.device  # Adam counts its steps on the CPU
+        optimizer.state[parameter][key] = tensor.to(place, copy=True)

@@ -82,6 +82,7 @@ class Trainer:
         self.best: float | None = None
         self.best_epoch = -1
         self.rows: list[Row] = []
+        self._remember_texts()
 
     def fit(self) -> None:
         """Train until the validation value stops improving or the epochs are used up."""
@@ -156,7 +157,8 @@ class Trainer:
         masks = schedules.for_epoch(self.config.missing, self.extents, options.seed, self.epoch)
         self.wrapped.train()
         sums: dict[str, float] = defaultdict(float)
-        for batch in self.loader:
+        for index, batch in enumerate(self.loader):
+            self._set_rates(self.epoch + index / len(self.order))
             with self.accelerator.accumulate(self.wrapped):
                 output = self.wrapped(batch.view, self._hidden(batch, masks, self.train_set), batch.labels)
                 # accelerate averages over accumulated batches; the release adds them up
@@ -175,11 +177,19 @@ class Trainer:
             )
         return {name: total / len(self.train_set) for name, total in sums.items()}
 
+    def _set_rates(self, epochs_done: float) -> None:
+        options = self.config.train
+        share = 1.0
+        if options.lr_schedule == "cosine":
+            share = 0.5 * (1 + math.cos(math.pi * epochs_done / options.max_epochs))
+        for group in self.optimizer.param_groups:
+            group["lr"] = share * group["full_lr"]
+
     def _predict_valid(self, masks: Masks) -> tuple[np.ndarray, float]:
         self.wrapped.eval()
         predictions, total = np.zeros(len(self.valid_set), np.float32), 0.0
         with torch.no_grad():
-            for batch in self._valid_batches():
+            for batch in self._batches_of(self.valid_set):
                 hidden = self._hidden(batch, masks, self.valid_set)
                 if self.config.train.select == "loss":
                     output = self.wrapped(batch.view, hidden, batch.labels)
@@ -189,9 +199,25 @@ class Trainer:
                 total += output.total.item() * len(batch.labels)
         return predictions, total / len(self.valid_set)
 
-    def _valid_batches(self) -> Iterator[Batch]:
-        for positions in Batches(self.valid_set.costs(), 2 * self.config.train.batch_size):
-            yield to_device(self.valid_set.collate([self.valid_set[p] for p in positions]), self.accelerator.device)
+    def _batches_of(self, examples: Examples) -> Iterator[Batch]:
+        """A split in its own order, in every epoch the same."""
+        for positions in Batches(examples.costs(), 2 * self.config.train.batch_size):
+            yield to_device(examples.collate([examples[p] for p in positions]), self.accelerator.device)
+
+    def _remember_texts(self) -> None:
+        """Let a frozen text encoder read once what it would read again in every epoch."""
+        text = self.network.text
+        if text is None or text.finetune or not self.config.text.memory_mb:
+            return
+        fixed = {"fixed": [schedules.for_epoch(self.config.missing, self.extents, 0, 0)]}
+        train_masks = [None, *fixed.get(self.config.missing.schedule, [])]
+        text.eval()
+        for examples, views in ((self.train_set, train_masks), (self.valid_set, list(self.valid_masks.values()))):
+            for masks in views:
+                batches = self._batches_of(examples)
+                shown = (b.view if masks is None else self._hidden(b, masks, examples) for b in batches)
+                with torch.no_grad():
+                    text.remember((view["text"] for view in shown), self.config.text.memory_mb << 20)
 
     def _hidden(self, batch: Batch, masks: Masks, examples: Examples) -> Any:
         return hide(batch.view, masks, batch.positions, examples.unknown)
@@ -224,7 +250,7 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
 def parameter_groups(network: Network, config: TrainConfig) -> list[dict[str, Any]]:
     """The optimiser's groups, as published: text encoder with and without decay, audio, vision, the rest."""
     groups = [
-        {"params": parameters, "lr": getattr(config, lr), "weight_decay": getattr(config, decay)}
+        {"params": parameters, "full_lr": getattr(config, lr), "weight_decay": getattr(config, decay)}
         for name, parameters in network.model.parameter_groups().items()
         for lr, decay in [("lr", "decay") if name == "other" else (f"lr_{name}", f"decay_{name}")]
     ]
@@ -232,8 +258,8 @@ def parameter_groups(network: Network, config: TrainConfig) -> list[dict[str, An
         named = list(network.text.named_parameters())
         plain = [p for name, p in named if name.endswith("bias") or "LayerNorm" in name or "layer_norm" in name]
         decayed = [p for _, p in named if not any(p is other for other in plain)]
-        groups.append({"params": decayed, "lr": config.lr_text, "weight_decay": config.decay_text})
-        groups.append({"params": plain, "lr": config.lr_text, "weight_decay": 0.0})
+        groups.append({"params": decayed, "full_lr": config.lr_text, "weight_decay": config.decay_text})
+        groups.append({"params": plain, "full_lr": config.lr_text, "weight_decay": 0.0})
     return groups
 
 

@@ -21,7 +21,7 @@ from mitr.data.normalize import Normalizer
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
 from mitr.examples import Examples
-from mitr.files import read_json, write_json
+from mitr.files import discard_partials, read_json, write_json
 from mitr.models.network import Network
 from mitr.models.registry import build_model
 from mitr.text.encoder import TextEncoder
@@ -162,6 +162,7 @@ def resume(folder: str | Path, data: Dataset | str | Path | None = None, *, quie
     run = Run(folder)
     if run.finished:
         return run
+    discard_partials(run.folder)
     place = run.about["data"]["folder"] if data is None else data
     dataset = place if isinstance(place, Dataset) else Dataset(place)
     if _data_facts(dataset)["sha256"] != run.about["data"]["sha256"]:

@@ -1,0 +1,35 @@
+# `make demo` and `make test` make the environment by themselves; nothing else has to be installed first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEMO := demo
+
+.PHONY: demo test results clean
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[english,dev]'
+	touch $@
+
+# the main job on made-up data: a data set, a trained MITR-DNet, a robustness report
+demo: $(READY)
+	rm -rf $(DEMO)
+	$(BIN)/mitr data synth --out $(DEMO)/data
+	$(BIN)/mitr train $(DEMO)/data --out $(DEMO)/run --train.max_epochs 20
+	$(BIN)/mitr evaluate $(DEMO)/run --protocol auilc --out $(DEMO)/report
+	@echo "The report: $(DEMO)/report/report.html"
+
+test: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n 2
+
+# docs/results.md and its pictures, from the committed result files
+results: $(READY)
+	$(BIN)/python docs/results/render.py
+
+clean:
+	rm -rf $(VENV) $(DEMO)

@@ -1,0 +1,312 @@
+"""What every model must do. A new model's test is a subclass of `ModelContract` that gives its name."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mitr.config import LossConfig, ModelConfig
+from mitr.models.base import Model
+from mitr.models.network import Network
+from mitr.models.registry import build_model
+from mitr.views import Steps
+from models.made import ALL_PRESENT, DIMS, GARBAGE, LENGTHS, choose, drop_half, make_view, pad, take_away
+
+MODALITIES = tuple(DIMS)
+SUBSETS = [("text",), ("audio",), ("vision",), ("text", "audio"), ("text", "vision"), ("audio", "vision")]
+LABELS = torch.tensor([1.0, -2.0, 0.5, 3.0, -0.4])
+View = Mapping[str, Steps]
+
+
+def close(ours: Tensor, theirs: Tensor, tolerance: float = 2e-5) -> None:
+    """The same to within float32 rounding."""
+    torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance)
+
+
+def moved(ours: Tensor, theirs: Tensor) -> bool:
+    """Different beyond any rounding."""
+    return bool((ours - theirs).abs().max() > 1e-4)
+
+
+class ModelContract:
+    """Tests of a model by its name in the registry.
+
+    Attributes:
+        name: the model's name.
+        dead: pattern of the parameters whose gradient is zero by construction.
+    """
+
+    name: ClassVar[str]
+    dead: ClassVar[str] = r"(?!)"
+
+    def build(self, modalities: tuple[str, ...] = MODALITIES, seed: int = 0) -> Model:
+        """The model with random weights, normalisation statistics that are not their defaults, in evaluation mode."""
+        torch.manual_seed(seed)
+        model = build_model({m: DIMS[m] for m in modalities}, ModelConfig(name=self.name), LossConfig())
+        for name, tensor in model.state_dict().items():
+            if name.endswith("running_mean"):
+                tensor.normal_(0, 0.1)
+            elif name.endswith("running_var"):
+                tensor.uniform_(0.5, 1.5)
+        for parameter in model.parameters():
+            if not parameter.detach().any():  # a bias or a token that starts from zero would hide mistakes
+                nn.init.normal_(parameter, std=0.1)
+        return model.eval()
+
+    @pytest.fixture()
+    def model(self) -> Model:
+        return self.build()
+
+    @pytest.fixture()
+    def no_dropout(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Dropout off, also in training mode and wherever a model writes it."""
+        attend = F.scaled_dot_product_attention
+
+        def plain(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, *_: object, **__: object) -> Tensor:
+            return attend(q, k, v, mask)
+
+        monkeypatch.setattr(F, "dropout", lambda x, *_, **__: x)
+        monkeypatch.setattr(F, "scaled_dot_product_attention", plain)
+
+    @staticmethod
+    def total(model: Model, complete: View, incomplete: View, labels: Tensor = LABELS) -> Tensor:
+        """The weighted sum of the loss terms."""
+        return Network(model)(complete, incomplete, labels).total
+
+    @staticmethod
+    def compare(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], names: set[str] | None = None) -> None:
+        """The same loss terms with the same values."""
+        assert ours.keys() == theirs.keys()
+        for name in names or ours.keys():
+            torch.testing.assert_close(
+                ours[name], theirs[name], rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}"
+            )
+
+    # shapes, values, gradients
+
+    def test_predictions_and_loss_terms_have_their_shapes(self, model: Model) -> None:
+        complete = make_view(LENGTHS)
+        prediction, terms = model.losses(complete, drop_half(complete), LABELS)
+        assert prediction.shape == model(complete).shape == (5,)
+        assert moved(model(complete)[0], model(complete)[1])
+        assert {"task_student"} <= terms.keys()
+        for name, term in terms.items():
+            assert term.shape == (), name
+            assert term.isfinite(), name
+            assert model.weight_of(name) >= 0
+
+    def test_losses_predict_what_forward_predicts_for_the_incomplete_view(self, model: Model) -> None:
+        complete = make_view(LENGTHS)
+        incomplete = drop_half(complete)
+        prediction, _ = model.losses(complete, incomplete, LABELS)
+        close(prediction, model(incomplete))
+        assert moved(prediction, model(complete))
+
+    def test_every_parameter_gets_a_finite_gradient(self, model: Model) -> None:
+        complete = make_view(LENGTHS)
+        self.total(model.train(), complete, drop_half(complete)).backward()
+        for name, parameter in model.named_parameters():
+            assert parameter.grad is not None, name
+            assert parameter.grad.isfinite().all(), name
+            if not re.search(self.dead, name):
+                assert parameter.grad.any(), f"{name} never learns"
+
+    def test_parameter_groups_cover_each_parameter_once(self, model: Model) -> None:
+        grouped = [p for group in model.parameter_groups().values() for p in group]
+        assert len(grouped) == len({id(p) for p in grouped})
+        assert {id(p) for p in grouped} == {id(p) for p in model.parameters()}
+        assert model.parameter_groups().keys() <= {"audio", "vision", "other"}
+
+    def test_inputs_are_left_as_they_are(self, model: Model) -> None:
+        complete = make_view(LENGTHS)
+        incomplete = drop_half(complete)
+        before = [part.clone() for view in (complete, incomplete) for steps in view.values() for part in steps]
+        model.train().losses(complete, incomplete, LABELS)
+        after = [part for view in (complete, incomplete) for steps in view.values() for part in steps]
+        assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+    @pytest.mark.parametrize("lengths", [LENGTHS, ALL_PRESENT], ids=["lacking", "present"])
+    @pytest.mark.parametrize("mode", ["train", "eval"])
+    def test_a_batch_of_one(self, model: Model, mode: str, lengths: dict) -> None:
+        model.train(mode == "train")
+        view = make_view(lengths)
+        for row in range(5):
+            model.zero_grad()
+            complete, incomplete = choose(view, [row]), choose(drop_half(view), [row])
+            assert model(complete).shape == (1,)
+            total = self.total(model, complete, incomplete, LABELS[row : row + 1])
+            total.backward()
+            assert total.isfinite()
+            assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+    def test_a_single_step_of_each_modality(self, model: Model) -> None:
+        view = make_view(dict.fromkeys(MODALITIES, (1,)))
+        for mode in (True, False):
+            total = self.total(model.train(mode), view, view, LABELS[:1])
+            assert total.isfinite()
+
+    # padding and batch mates
+
+    def test_padding_does_not_change_the_answer(self, model: Model) -> None:
+        complete = make_view(LENGTHS)
+        incomplete = drop_half(complete)
+        close(model(pad(complete, 6)), model(complete))
+        ours = model.losses(pad(complete, 6), pad(incomplete, 6), LABELS)
+        theirs = model.losses(complete, incomplete, LABELS)
+        close(ours[0], theirs[0])
+        self.compare(ours[1], theirs[1])
+
+    @pytest.mark.usefixtures("no_dropout")
+    def test_padding_and_its_content_do_not_change_training(self) -> None:
+        complete = make_view(LENGTHS)
+        incomplete = drop_half(complete)
+        seen = []
+        for extra, fill in ((0, 0.0), (6, 0.0), (6, GARBAGE)):
+            model = self.build().train()
+            views = pad(complete, extra, fill), pad(incomplete, extra, fill)
+            prediction, terms = model.losses(*views, LABELS)
+            sum(model.weight_of(name) * term for name, term in terms.items()).backward()
+            gradients = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+            seen.append((prediction.detach(), terms, gradients, dict(model.named_buffers())))
+        for prediction, terms, gradients, buffers in seen[1:]:
+            close(prediction, seen[0][0], 1e-4)
+            self.compare(terms, seen[0][1])
+            for name, gradient in seen[0][2].items():
+                torch.testing.assert_close(gradients[name], gradient, rtol=1e-3, atol=1e-4)
+            for name, buffer in seen[0][3].items():
+                torch.testing.assert_close(buffers[name], buffer, rtol=1e-4, atol=1e-5)
+
+    def test_other_samples_of_the_batch_do_not_change_the_answer(self, model: Model) -> None:
+        view = make_view(LENGTHS)
+        together = model(view)
+        close(torch.cat([model(choose(view, [row])) for row in range(5)]), together)
+        close(model(choose(view, [4, 2, 0])), together[[4, 2, 0]])
+
+    # absence
+
+    @pytest.mark.parametrize("m", MODALITIES)
+    def test_a_modality_may_be_absent_from_one_sample(self, model: Model, m: str) -> None:
+        view = make_view(ALL_PRESENT)
+        without = model(take_away(view, m, [1]))
+        assert without.isfinite().all()
+        assert moved(without[1], model(view)[1]), "the modality means nothing to the model"
+        close(without[[0, 2, 3, 4]], model(view)[[0, 2, 3, 4]])
+
+    @pytest.mark.parametrize("m", MODALITIES)
+    @pytest.mark.parametrize("mode", ["train", "eval"])
+    def test_a_modality_may_be_absent_from_a_whole_batch(self, model: Model, m: str, mode: str) -> None:
+        model.train(mode == "train")
+        complete = take_away(make_view(ALL_PRESENT), m, range(5))
+        total = self.total(model, complete, drop_half(complete))
+        total.backward()
+        assert total.isfinite()
+        assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+    @pytest.mark.parametrize("modalities", SUBSETS, ids="+".join)
+    def test_a_data_set_may_lack_modalities(self, modalities: tuple[str, ...]) -> None:
+        model = self.build(modalities)
+        complete = make_view({m: ALL_PRESENT[m] for m in modalities})
+        assert moved(model(complete)[0], model(complete)[1])
+        total = self.total(model.train(), complete, drop_half(complete))
+        total.backward()
+        assert total.isfinite()
+        assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+    @pytest.mark.parametrize("mode", ["train", "eval"])
+    def test_nothing_at_all_gives_a_finite_answer(self, model: Model, mode: str) -> None:
+        model.train(mode == "train")
+        complete = make_view(ALL_PRESENT)
+        nothing = complete
+        for m in MODALITIES:
+            nothing = take_away(nothing, m, range(5))
+        assert model(nothing).isfinite().all()
+        for views in ((complete, nothing), (nothing, nothing)):
+            model.zero_grad()
+            total = self.total(model, *views)
+            total.backward()
+            assert total.isfinite()
+            assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+    def test_a_sample_of_nothing_says_the_same_whatever_the_batch(self, model: Model) -> None:
+        empty = make_view(ALL_PRESENT)
+        for m in MODALITIES:
+            empty = take_away(empty, m, [0, 3])
+        together = model(empty)
+        close(together[0], together[3])
+        assert moved(together[0], together[1])
+
+    def test_what_lies_in_padding_and_in_absent_modalities_never_shows(self, model: Model) -> None:
+        view = make_view(ALL_PRESENT)
+        for m, row in zip(MODALITIES, (1, 3, 4), strict=True):
+            view = take_away(view, m, [row])
+        clean, dirty = pad(view, 2, 0.0), pad(view, 2, GARBAGE)
+        assert any((steps.values == GARBAGE).any() for steps in dirty.values())
+        close(model(dirty), model(clean))
+        self.compare(
+            model.losses(dirty, pad(drop_half(view), 2, GARBAGE), LABELS)[1],
+            model.losses(clean, pad(drop_half(view), 2, 0.0), LABELS)[1],
+        )
+
+    # incomplete teachers and labels
+
+    @pytest.mark.parametrize("m", MODALITIES)
+    def test_terms_of_a_modality_are_means_over_the_samples_that_have_it(self, model: Model, m: str) -> None:
+        complete = make_view(ALL_PRESENT)
+        incomplete = drop_half(complete)
+        having = [0, 2, 3]
+        lacking_teacher = take_away(complete, m, [1, 4]), take_away(incomplete, m, [1, 4])
+        _, ours = model.losses(*lacking_teacher, LABELS)
+        _, theirs = model.losses(choose(complete, having), choose(incomplete, having), LABELS[having])
+        self.compare(ours, theirs, {name for name in ours if name.endswith(f"_{m}")})
+        assert all(term.isfinite() for term in ours.values())
+
+    def test_missing_steps_of_the_complete_view_are_no_target(self, model: Model) -> None:
+        complete = make_view(ALL_PRESENT)
+        partly = drop_half(complete, seed=5)  # the source itself lacks these steps
+        _, terms = model.losses(partly, partly, LABELS)
+        assert all(term.isfinite() for term in terms.values())
+        for name, term in terms.items():
+            if name.startswith("reconstruction"):
+                assert term == 0
+
+    def test_samples_without_a_label_teach_the_task_nothing(self, model: Model) -> None:
+        complete = make_view(LENGTHS)
+        incomplete = drop_half(complete)
+        labels = torch.where(torch.tensor([True, False, True, True, False]), LABELS, torch.nan)
+        known = [0, 2, 3]
+        _, ours = model.losses(complete, incomplete, labels)
+        _, theirs = model.losses(choose(complete, known), choose(incomplete, known), LABELS[known])
+        _, full = model.losses(complete, incomplete, LABELS)
+        tasks = {name for name in ours if name.startswith("task")}
+        self.compare(ours, theirs, tasks)
+        self.compare(ours, full, ours.keys() - tasks)
+
+    @pytest.mark.parametrize("mode", ["train", "eval"])
+    def test_no_label_at_all(self, model: Model, mode: str) -> None:
+        complete = make_view(LENGTHS)
+        out = Network(model.train(mode == "train"))(complete, drop_half(complete), torch.full((5,), torch.nan))
+        out.total.backward()
+        assert out.losses["task_student"] == 0
+        assert out.prediction.isfinite().all()
+        assert out.total.isfinite()
+        assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+    # state
+
+    def test_state_round_trip(self, model: Model, tmp_path: Path) -> None:
+        view = make_view(LENGTHS)
+        other = self.build(seed=1)
+        assert moved(other(view), model(view))
+        save_file(model.state_dict(), tmp_path / "model.safetensors")
+        other.load_state_dict(load_file(tmp_path / "model.safetensors"))
+        assert torch.equal(other(view), model(view))
+
+    def test_the_same_seed_builds_the_same_model(self) -> None:
+        first, second = self.build(seed=3).state_dict(), self.build(seed=3).state_dict()
+        assert all(torch.equal(first[name], second[name]) for name in first)

@@ -1,0 +1,208 @@
+"""MITR-DNet: what every model must do, and what only this one does."""
+
+from dataclasses import asdict
+
+import pytest
+import torch
+
+from mitr.config import LossConfig, ModelConfig
+from mitr.errors import MitrError
+from mitr.models.mitr_dnet import MitrDNet
+from mitr.models.network import Network
+from mitr.models.registry import build_model
+from models.cases import LABELS, ModelContract, close, moved
+from models.made import ALL_PRESENT, DIMS, LENGTHS, choose, drop_half, make_view, take_away
+
+# one step each: the softmax of the fusion's attentions is constant; a key's bias moves all scores alike; a bias in front
+# of BatchNorm is subtracted with the mean
+DEAD = r"fusion.*attention\.(query|key)|fusion.*query_norm|key\.bias|linear\.bias|project\.bias"
+
+
+class TestMitrDNet(ModelContract):
+    name = "mitr-dnet"
+    dead = DEAD
+
+
+def made(loss: LossConfig | None = None, modalities: tuple[str, ...] = tuple(DIMS), **options: object) -> MitrDNet:
+    torch.manual_seed(0)
+    model = MitrDNet({m: DIMS[m] for m in modalities}, ModelConfig(**options), loss or LossConfig())
+    return model.eval()
+
+
+TERMS = ("simsiam", "reconstruction", "distill_fused", "distill_unimodal", "invariance")
+
+
+def test_the_terms_and_their_weights() -> None:
+    model = made(LossConfig(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7))
+    complete = make_view(LENGTHS)
+    _, terms = model.losses(complete, drop_half(complete), LABELS)
+    assert terms.keys() == {"task_student", "task_teacher"} | {f"{term}_{m}" for term in TERMS for m in DIMS}
+    expected = {"task_student": 0.1, "task_teacher": 0.2}
+    expected |= {
+        f"{term}_{m}": weight for term, weight in zip(TERMS, (0.3, 0.4, 0.5, 0.6, 0.7), strict=True) for m in DIMS
+    }
+    assert {term: model.weight_of(term) for term in terms} == expected
+    out = Network(model)(complete, drop_half(complete), LABELS)
+    assert out.total.item() == pytest.approx(
+        sum(expected[name] * term.item() for name, term in terms.items()), rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("only", [*asdict(LossConfig())])
+def test_a_weight_of_zero_switches_a_term_off(only: str) -> None:
+    none = dict.fromkeys(asdict(LossConfig()), 0.0)
+    complete = make_view(LENGTHS)
+    views = complete, drop_half(complete)
+    assert Network(made(LossConfig(**none)))(*views, LABELS).total == 0
+    out = Network(made(LossConfig(**{**none, only: 2.0})))(*views, LABELS)
+    expected = sum(term.item() for name, term in out.losses.items() if name.startswith(only))
+    assert expected != 0
+    assert out.total.item() == pytest.approx(2 * expected, rel=1e-5)
+
+
+def test_dropping_nothing_leaves_nothing_to_restore_or_to_distil() -> None:
+    model = made()
+    complete = make_view(LENGTHS)
+    _, terms = model.losses(complete, complete, LABELS)
+    for m in DIMS:
+        assert terms[f"reconstruction_{m}"] == 0
+        assert terms[f"distill_unimodal_{m}"] == 0
+    assert terms["task_student"] == terms["task_teacher"]
+
+
+def test_reconstruction_counts_dropped_steps_only() -> None:
+    model = made()
+    complete = make_view(ALL_PRESENT)
+    incomplete = drop_half(complete)
+    _, before = model.losses(complete, incomplete, LABELS)
+    shown = incomplete["audio"].available
+    for where, changes in ((shown, False), (complete["audio"].valid & ~shown, True)):
+        other = complete["audio"].values + 3.0 * where[:, :, None]
+        restored = model.restore["audio"](model.states(incomplete).sequence["audio"])
+        changed = {**complete, "audio": complete["audio"]._replace(values=other)}
+        _, after = model.losses(changed, incomplete, LABELS)
+        assert restored.shape == other.shape
+        assert moved(after["reconstruction_audio"], before["reconstruction_audio"]) == changes
+
+
+@pytest.mark.parametrize(("reversal", "sees_the_future"), [("time", True), ("channel", False)])
+def test_only_reversed_time_shows_the_first_step_the_last_one(reversal: str, sees_the_future: bool) -> None:
+    temporal = made(reversal=reversal).temporal["audio"]
+    steps = make_view({"audio": (9, 5)})["audio"]
+    other = steps.values.clone()
+    other[0, 8] += 1
+    other[1, 4] -= 1
+    first, last = temporal(steps.values, steps.valid), temporal(other, steps.valid)
+    for row, length in ((0, 9), (1, 5)):
+        assert moved(first[row, length - 1], last[row, length - 1])
+        assert moved(first[row, 0], last[row, 0]) == sees_the_future
+
+
+def test_an_absent_modality_is_its_absence_vector_and_no_other() -> None:
+    model = made()
+    with torch.no_grad():
+        for vector in model.absence.values():
+            vector.normal_()
+    view = take_away(make_view(ALL_PRESENT), "audio", [2])
+    states = model.states(view)
+    assert torch.equal(states.pooled["audio"][2], model.absence["audio"])
+    assert moved(states.pooled["audio"][1], model.absence["audio"])
+    assert not states.projected["audio"][2].any()
+    assert not states.predicted["audio"][2].any()
+    assert states.present["audio"].tolist() == [True, True, False, True, True]
+    alone = made(modalities=("text", "vision"))
+    alone.load_state_dict(model.state_dict(), strict=False)
+    lacking = alone.states({m: view[m] for m in ("text", "vision")})
+    close(lacking.prediction[2], states.prediction[2])
+
+
+def test_pooled_vectors_are_means_over_the_true_length() -> None:
+    states = made().states(make_view(LENGTHS))
+    for m, lengths in LENGTHS.items():
+        for row, length in enumerate(lengths):
+            if length:
+                close(states.pooled[m][row], states.sequence[m][row, :length].mean(dim=0))
+            assert not states.sequence[m][row, length:].any()
+
+
+def test_groups_are_the_published_ones() -> None:
+    model = made()
+    groups = model.parameter_groups()
+    assert groups.keys() == {"audio", "vision", "other"}
+    for m in ("audio", "vision"):
+        assert {id(p) for p in groups[m]} == {id(p) for p in model.temporal[m].parameters()}
+    assert {id(p) for p in model.temporal["text"].parameters()} <= {id(p) for p in groups["other"]}
+    assert made(modalities=("text",)).parameter_groups().keys() == {"other"}
+
+
+def test_teacher_and_student_learn_from_each_other_when_they_share_weights() -> None:
+    model = made(LossConfig(0, 1, 0, 0, 0, 0, 0))
+    complete = make_view(LENGTHS)
+    Network(model)(complete, drop_half(complete), LABELS).total.backward()
+    assert model.head_out.weight.grad.any()
+
+
+class TestFrozenTeacher:
+    @pytest.fixture()
+    def teacher(self) -> Network:
+        torch.manual_seed(7)
+        return Network(MitrDNet(DIMS, ModelConfig(), LossConfig()))
+
+    def test_it_gets_no_gradient_and_never_changes(self, teacher: Network) -> None:
+        before = {name: tensor.clone() for name, tensor in teacher.state_dict().items()}
+        network = Network(made(), teacher=teacher).train()
+        complete = make_view(LENGTHS)
+        network(complete, drop_half(complete), LABELS).total.backward()
+        assert not teacher.training
+        assert all(p.grad is None and not p.requires_grad for p in teacher.parameters())
+        assert all(torch.equal(tensor, before[name]) for name, tensor in teacher.state_dict().items())
+        assert network.model.head_out.weight.grad.any()
+
+    def test_it_is_no_part_of_the_network(self, teacher: Network) -> None:
+        network = Network(made(), teacher=teacher)
+        assert network.state_dict().keys() == Network(made()).state_dict().keys()
+        assert not {id(p) for p in network.parameters()} & {id(p) for p in teacher.parameters()}
+
+    def test_its_states_are_the_target(self, teacher: Network) -> None:
+        student = made()
+        complete = make_view(ALL_PRESENT)
+        incomplete = drop_half(complete)
+        out = Network(student, teacher=teacher)(complete, incomplete, LABELS)
+        guide, ours = teacher.model.states(complete), student.states(incomplete)
+        assert "task_teacher" not in out.losses
+        for m in DIMS:
+            fused = (ours.pooled[m] - guide.fused).abs().mean()
+            unimodal = (ours.pooled[m] - guide.pooled[m]).square().mean()
+            assert out.losses[f"distill_fused_{m}"].item() == pytest.approx(fused.item(), rel=1e-4)
+            assert out.losses[f"distill_unimodal_{m}"].item() == pytest.approx(unimodal.item(), rel=1e-4)
+            invariance = (ours.pooled[m] - ours.fused).square().mean()
+            assert out.losses[f"invariance_{m}"].item() == pytest.approx(invariance.item(), rel=1e-4)
+
+
+def test_a_teacher_that_lacks_a_modality_guides_the_rest() -> None:
+    model = made()
+    complete = make_view(ALL_PRESENT)
+    lacking = take_away(complete, "vision", range(5))
+    _, terms = model.losses(lacking, drop_half(lacking), LABELS)
+    for term in TERMS:
+        assert terms[f"{term}_vision"] == 0, term
+    _, full = model.losses(complete, drop_half(complete), LABELS)
+    assert all(full[f"{term}_vision"] != 0 for term in TERMS)
+
+
+def test_samples_of_nothing_leave_the_task_alone() -> None:
+    model = made()
+    complete = make_view(ALL_PRESENT)
+    for m in DIMS:
+        complete = take_away(complete, m, [1])
+    incomplete = drop_half(complete)
+    rest = [0, 2, 3, 4]
+    _, ours = model.losses(complete, incomplete, LABELS)
+    _, theirs = model.losses(choose(complete, rest), choose(incomplete, rest), LABELS[rest])
+    assert ours["task_student"].item() == pytest.approx(theirs["task_student"].item(), rel=1e-5)
+    assert ours["task_teacher"].item() == pytest.approx(theirs["task_teacher"].item(), rel=1e-5)
+
+
+def test_an_unknown_name() -> None:
+    with pytest.raises(MitrError, match="no model 'nope'; the models are mitr-dnet"):
+        build_model(DIMS, ModelConfig(name="nope"), LossConfig())
