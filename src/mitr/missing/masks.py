@@ -92,7 +92,7 @@ def drop_modalities(
     """
     names = list(present)
     has = np.stack([present[m] for m in names], axis=1)  # (N, M)
-    gone = has & (generator.random(has.shape) < rate)
+    gone = has & (generator.random(has.shape) < _rates(rate, len(has))[:, None])
     # where nothing would be left, one of those that the sample has comes back, each equally likely
     favourite = np.where(has, generator.random(has.shape), -1.0).argmax(axis=1)
     nothing_left = ~(has & ~gone).any(axis=1)
@@ -129,7 +129,7 @@ def published(lengths: np.ndarray, padded_length: int, rate: float, seed: int, s
         special_tokens: text with [CLS] and [SEP], which are always shown.
     """
     valid = inside(lengths, padded_length)
-    keep = valid & (np.random.RandomState(seed).uniform(size=valid.shape) > rate)
+    keep = valid & (np.random.RandomState(seed).uniform(size=valid.shape) > _rates(rate, len(valid))[:, None])
     mask = _present(keep)
     return keep_special_tokens(mask, lengths) if special_tokens else mask
 

@@ -1,0 +1,128 @@
+"""Evaluating runs: tables, files and pages, and what is said when something is missing."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from made import options
+
+import mitr
+from mitr.data.store import Dataset
+from mitr.data.synth import synthesise
+from mitr.errors import MitrError
+from mitr.evaluation.evaluate import evaluate, rates_of
+from mitr.evaluation.predicting import predict_at_rates
+from mitr.training.run import Run, train
+
+
+@pytest.fixture(scope="module")
+def run(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train(small, tmp_path_factory.mktemp("runs") / "run", options(3, lr=3e-3), quiet=True)
+
+
+def test_three_lines_of_python(run: Run, small: Dataset, tmp_path: Path) -> None:
+    data = mitr.open_dataset(small.folder)
+    again = mitr.load(run.folder)
+    result = mitr.evaluate(again, data, out=tmp_path / "report", protocol="auilc", quiet=True)
+    assert result.metrics["mae"] == pytest.approx(np.abs(np.diff(at(result.predictions, 0.0))).mean(), rel=1e-6)
+
+
+def at(predictions: pd.DataFrame, rate: float) -> np.ndarray:
+    return predictions[predictions["rate"] == rate][["prediction", "label"]].to_numpy()
+
+
+def test_files_of_an_evaluation(run: Run, small: Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "report"
+    result = evaluate(run, small, out=out, protocol="auilc", resamples=50, quiet=True, command="mitr evaluate x")
+    assert {p.name for p in out.iterdir()} == {
+        "predictions.parquet", "metrics.json", "by_rate.csv", "report.html",
+        "robustness.png", "observed.png", "predictions.png", "training.png",
+    }  # fmt: skip
+    stored = pd.read_parquet(out / "predictions.parquet")
+    pd.testing.assert_frame_equal(stored, result.predictions)
+    assert len(stored) == 11 * len(small.indices("test"))
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["rates"] == [r / 10 for r in range(11)]
+    assert metrics["seed"] == run.config.train.seed
+    assert metrics["data"] == {"name": "synthetic", "sha256": small.info.content_sha256, "synthetic": True}
+    assert metrics["run"]["selection"].endswith("the test split was not used")
+    by_rate = pd.read_csv(out / "by_rate.csv")
+    assert by_rate["mae"].iloc[0] == pytest.approx(metrics["by_rate"][0]["metrics"]["mae"]["value"])
+    page = (out / "report.html").read_text()
+    assert "synthetic" in page.lower()
+    assert "mitr evaluate x" in page
+
+
+def test_the_more_is_missing_the_less_is_observed_and_at_the_end_the_prior_answers(run: Run, small: Dataset) -> None:
+    table = evaluate(run, small, protocol="auilc", resamples=10, quiet=True).predictions
+    shares = table.groupby("rate")[["observed_text", "observed_audio", "observed_vision"]].mean()
+    assert (shares.diff().dropna() <= 0).all().all()
+    last = table[table["rate"] == 1.0]
+    assert last["all_missing"].all()
+    assert (last[["observed_text", "observed_audio", "observed_vision"]] == 0).all().all()
+    labels = small.labels[small.indices("train")]
+    assert last["prediction"].to_numpy() == pytest.approx(np.median(labels[np.isfinite(labels)]))
+    assert not table[table["rate"] == 0.0]["all_missing"].any()
+
+
+def test_complete_view_is_the_network_without_masks(run: Run, small: Dataset) -> None:
+    network = run.network()
+    examples = run.examples(small, "test", network)
+    batch = examples.collate([examples[i] for i in range(len(examples))])
+    with torch.inference_mode():
+        direct = network(batch.view).prediction.numpy()
+    table = predict_at_rates(network, examples, [0.0], batch_size=5)
+    assert table["prediction"].to_numpy() == pytest.approx(direct, abs=1e-5)
+    assert table["id"].tolist() == [small.ids[row] for row in small.indices("test")]
+
+
+def test_rates_of_the_protocols() -> None:
+    assert rates_of("complete", (-3, 3)) == [0.0]
+    assert rates_of("auilc", (-3, 3)) == [r / 10 for r in range(11)]
+    assert rates_of("auilc", (-1, 1)) == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
+    assert rates_of("mean", (-1, 1)) == [r / 10 for r in range(10)]
+    with pytest.raises(MitrError, match="no protocol 'other'"):
+        rates_of("other", (-3, 3))  # type: ignore[arg-type]
+
+
+def test_other_data_are_said_to_be_other(run: Run, tmp_path: Path) -> None:
+    other = synthesise(tmp_path / "other", seed=5, train=8, valid=4, test=12)
+    evaluate(run, other, out=tmp_path / "report", resamples=10, quiet=True)
+    assert "trained on other data" in (tmp_path / "report" / "report.html").read_text()
+
+
+def test_samples_without_label_are_left_out_and_counted(run: Run, tmp_path: Path) -> None:
+    other = synthesise(tmp_path / "other", seed=5, train=8, valid=4, test=12)
+    other.labels[other.indices("test")[:5]] = np.nan
+    with pytest.warns(UserWarning, match="5 samples without a label"):
+        assert len(evaluate(run, other, resamples=10, quiet=True).predictions) == 7
+    other.labels[:] = np.nan
+    with pytest.raises(MitrError, match="test split has no labels"):
+        evaluate(run, other, quiet=True)
+
+
+def test_nothing_is_left_when_the_report_fails(
+    run: Run, small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mitr.evaluation.evaluate as module
+
+    def broken(*_args: object, **_more: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(module, "write_evaluation_report", broken)
+    with pytest.raises(OSError, match="No space"):
+        evaluate(run, small, out=tmp_path / "report", resamples=10, quiet=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_report_is_not_overwritten_unasked(run: Run, small: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "mine.txt").write_text("keep")
+    with pytest.raises(MitrError, match="exists already.*--overwrite"):
+        evaluate(run, small, out=tmp_path / "report", quiet=True)
+    assert (tmp_path / "report" / "mine.txt").read_text() == "keep"
+    evaluate(run, small, out=tmp_path / "report", resamples=10, quiet=True, overwrite=True)
+    assert not (tmp_path / "report" / "mine.txt").exists()

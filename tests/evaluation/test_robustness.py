@@ -1,0 +1,86 @@
+"""Robustness over seeds: one model or one per rate, resumable."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from made import options
+
+from mitr.data.store import Dataset
+from mitr.errors import MitrError
+from mitr.evaluation.robustness import robustness
+from mitr.training import run as runs
+from mitr.training.run import Run
+
+
+def test_one_model_for_all_rates(small: Dataset, tmp_path: Path) -> None:
+    found = robustness(small, tmp_path / "out", options(1), seeds=(1, 2), rates=(0.0, 0.5, 1.0), quiet=True)
+    assert sorted(p.name for p in (tmp_path / "out" / "runs").iterdir()) == ["seed-1", "seed-2"]
+    rows = found.results.query("metric == 'mae' and rate == 0.5")
+    entry = next(e for e in found.aggregate["by_rate"] if e["rate"] == 0.5)
+    assert entry["metrics"]["mae"]["mean"] == pytest.approx(rows["value"].mean())
+    assert entry["metrics"]["mae"]["std"] == pytest.approx(rows["value"].std(ddof=1))
+    assert {p.name for p in (tmp_path / "out").iterdir()} >= {
+        "results.csv",
+        "summary.json",
+        "report.html",
+        "robustness.png",
+    }
+    assert set(pd.read_csv(tmp_path / "out" / "results.csv")["training"]) == {"one-model"}
+
+
+def test_one_model_per_rate_trains_on_fixed_masks_at_its_rate(small: Dataset, tmp_path: Path) -> None:
+    found = robustness(small, tmp_path / "out", options(1), per_rate=True, seeds=(7,), rates=(0.0, 0.6), quiet=True)
+    run = Run(tmp_path / "out" / "runs" / "rate-0.6-seed-7")
+    assert run.config.missing.schedule == "fixed"
+    assert run.config.missing.rate == 0.6
+    assert run.config.train.seed == 7
+    alone = pd.read_parquet(run.folder / "predictions-test.parquet")
+    assert set(alone["rate"]) == {0.6}
+    mae = (alone["prediction"] - alone["label"]).abs().mean()
+    entry = found.aggregate["by_rate"][1]
+    assert entry["metrics"]["mae"]["mean"] == pytest.approx(mae)
+
+
+def test_called_again_it_goes_on_and_repeats_nothing(
+    small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mitr.evaluation.robustness as module
+
+    trained: list[Path] = []
+    original = runs.train
+
+    def stop_at_second(data: Dataset, out: Path, *args: object, **more: object) -> Run:
+        if len(trained) == 1:
+            raise KeyboardInterrupt
+        trained.append(out)
+        return original(data, out, *args, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "train", stop_at_second)
+    with pytest.raises(KeyboardInterrupt):
+        robustness(small, tmp_path / "out", options(1), seeds=(1, 2), rates=(0.0, 1.0), quiet=True)
+    assert not (tmp_path / "out" / "results.csv").exists()
+    again: list[str] = []
+
+    def count(data: Dataset, out: Path, *args: object, **more: object) -> Run:
+        again.append(out.name)
+        return original(data, out, *args, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "train", count)
+    robustness(small, tmp_path / "out", options(1), seeds=(1, 2), rates=(0.0, 1.0), quiet=True)
+    assert again == ["seed-2"]
+    # more seeds may join; other options may not
+    robustness(small, tmp_path / "out", options(1), seeds=(1, 2, 3), rates=(0.0, 1.0), quiet=True)
+    assert again == ["seed-2", "seed-3"]
+    with pytest.raises(MitrError, match="another experiment \\(config differ\\)"):
+        robustness(small, tmp_path / "out", options(2), seeds=(1, 2), rates=(0.0, 1.0), quiet=True)
+
+
+def test_bad_plans_fail_before_any_training(small: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(MitrError, match="must be different"):
+        robustness(small, tmp_path / "out", options(1), seeds=(1, 1), quiet=True)
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "file").touch()
+    with pytest.raises(MitrError, match="not empty"):
+        robustness(small, tmp_path / "taken", options(1), seeds=(1,), quiet=True)

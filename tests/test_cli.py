@@ -1,0 +1,127 @@
+"""The command line as a user meets it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mitr.__main__ import COMMANDS, DATA_COMMANDS, main, spelled_out
+from mitr.data.store import Dataset
+
+QUICK = ["--train.batch_size", "16", "--train.threads", "1", "--missing.validation_rates", "[0.0,0.5]", "--quiet"]
+
+
+def test_from_nothing_to_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, run, report = (str(tmp_path / name) for name in ("data", "run", "report"))
+    assert main(["data", "synth", "--out", data, "--train", "32", "--valid", "12", "--test", "12"]) == 0
+    assert main(["data", "inspect", data]) == 0
+    assert "synthetic" in capsys.readouterr().out.lower()
+    assert main(["train", data, "--out", run, "--train.max_epochs", "1", *QUICK]) == 0
+    assert "validation mae" in capsys.readouterr().out
+    assert main(["evaluate", run, "--data", data, "--protocol", "auilc", "--out", report, "--resamples", "20"]) == 0
+    assert "MAE" in capsys.readouterr().out
+    assert (tmp_path / "report" / "report.html").is_file()
+    words = [
+        "robustness",
+        data,
+        "--out",
+        str(tmp_path / "robust"),
+        "--per-rate",
+        "--seeds",
+        "[1]",
+        "--rates",
+        "[0.0,0.5]",
+    ]
+    assert main([*words, "--train.max_epochs", "1", *QUICK]) == 0
+    assert (tmp_path / "robust" / "runs" / "rate-0.5-seed-1" / "model.safetensors").is_file()
+
+
+def test_a_config_file_and_options_over_it(small: Dataset, tmp_path: Path) -> None:
+    config = tmp_path / "options.yaml"
+    config.write_text("train: {max_epochs: 1, seed: 5, batch_size: 16}\nmissing: {schedule: fixed, rate: 0.3}\n")
+    words = ["train", str(small.folder), "--out", str(tmp_path / "run"), "--config", str(config), "--quiet"]
+    assert main([*words, "--train.seed", "6"]) == 0
+    stored = json.loads((tmp_path / "run" / "run.json").read_text())["config"]
+    assert stored["train"]["seed"] == 6
+    assert stored["train"]["batch_size"] == 16
+    assert stored["missing"]["schedule"] == "fixed"
+    assert stored["missing"]["rate"] == 0.3
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "nowhere", "--out", "x"], "nowhere is not a mitr data set"),
+        (["train"], "name a data set and a run folder"),
+        (["train", "--resume", "nowhere"], "nowhere is not a mitr run"),
+        (["train", "d", "--out", "x", "--missing.rate", "1.5"], "missing.rate is 1.5; it must lie in [0, 1]"),
+        (["evaluate", "nowhere", "--out", "x"], "nowhere is not a mitr run"),
+        (["data", "import", "nowhere.pkl", "--out", "x"], "nowhere.pkl"),
+        (["data", "inspect", "nowhere"], "nowhere"),
+        (["data", "verify", "nowhere"], "nowhere"),
+    ],
+)
+def test_bad_input_gets_one_message_and_status_two(
+    words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith("mitr: error: ")
+    assert message in said.err
+    assert "Traceback" not in said.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unknown_options_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "d", "--out", "x", "--train.epochs", "3"])
+    assert stop.value.code == 2
+    assert "train.epochs" in capsys.readouterr().err
+
+
+def test_dashes_and_bare_switches() -> None:
+    assert spelled_out(["--per-rate", "--seeds", "[1]"]) == ["--per_rate=true", "--seeds", "[1]"]
+    assert spelled_out(["--overwrite", "false"]) == ["--overwrite", "false"]
+    assert spelled_out(["--label-range", "[-3,3]", "a-b"]) == ["--label_range", "[-3,3]", "a-b"]
+    assert spelled_out(["--out=a-b"]) == ["--out=a-b"]
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, *DATA_COMMANDS])
+def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["data", name] if name in DATA_COMMANDS else [name]
+    with pytest.raises(SystemExit) as stop:
+        main([*words, "--help"])
+    assert stop.value.code == 0
+    said = capsys.readouterr().out
+    assert "--out" in said or name in ("inspect", "verify")
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from mitr.__main__ import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print([m for m in ('torch', 'transformers', 'pandas', 'matplotlib', 'numpy') if m in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.splitlines()[-1] == "[]"
+
+
+def test_ctrl_c_says_how_to_go_on(
+    small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mitr.training.loop import Trainer
+
+    def interrupted(self: Trainer, tick: object) -> dict[str, float]:
+        raise KeyboardInterrupt
+
+    run = str(tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_train_epoch", interrupted)
+        assert main(["train", str(small.folder), "--out", run, "--train.max_epochs", "1", *QUICK]) == 2
+    assert f"mitr train --resume {run}" in capsys.readouterr().err
+    assert main(["train", "--resume", run, "--quiet"]) == 0
+    assert (tmp_path / "run" / "model.safetensors").is_file()
