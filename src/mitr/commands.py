@@ -24,7 +24,7 @@ def data_import(
     Args:
         source: a .pkl file, a folder with label.csv, or that file.
         out: the folder to make.
-        splits: a CSV with the columns id,mode that says which sample belongs to train, valid or test.
+        splits: a CSV with the columns id,mode that puts each sample in train, valid or test, or leaves it out: unused.
         name: a short name for tables and titles.
         label_range: lowest and highest label of the scale, e.g. [-3,3]; otherwise inferred.
         text: which representation of text to keep.

@@ -31,6 +31,15 @@ def splits(root: Path, *lines: str) -> Path:
     return path
 
 
+def test_unused_samples_are_left_out_and_counted(tmp_path: Path) -> None:
+    table = splits(tmp_path, "t2,train", "t0,valid", "t1,unused", "s1,test", "s0,unused", "s2,dev")
+    data = import_dataset(source(tmp_path), tmp_path / "store", splits=table)
+    assert data.ids == ["s1", "s2", "t0", "t2"]
+    assert data.splits == ["test", "valid", "valid", "train"]
+    assert data.info.cleaning["audio"].steps == 8
+    assert "2 samples were left out, as splits.csv says" in data.info.notes
+
+
 @pytest.mark.parametrize(
     ("labels", "expected"),
     [((1, -0.2, 0), 1), ((1.2, 0, 0), 2), ((0, -3, 0), 3), ((0, 6.5, 1), 7), ((0, 0, 0), 1)],

@@ -11,6 +11,7 @@ import numpy as np
 from mitr.data.cleaning import Tally, clean_features, clean_ids
 from mitr.data.schema import MODALITIES, DatasetInfo, Modality
 from mitr.data.store import Sample, write_store
+from mitr.data.tables import UNUSED
 
 
 class Steps(NamedTuple):
@@ -66,6 +67,8 @@ def write_draft(draft: Draft, folder: Path, info: DatasetInfo) -> None:
 def _clean(draft: Draft, info: DatasetInfo) -> Iterator[Sample]:
     tallies = {m: Tally(modality) for m, modality in draft.modalities.items()}
     for row, id_ in enumerate(draft.ids):
+        if draft.splits[row] == UNUSED:
+            continue
         own = {m: value for m, values in draft.modality_labels.items() if (value := values[row]) is not None}
         sample = Sample(id_, draft.splits[row], draft.labels[row], draft.raw_text[row], modality_labels=own)
         steps = draft.steps(row)

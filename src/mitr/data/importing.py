@@ -9,7 +9,7 @@ from mitr.data.label_csv import files_of, read_label_csv
 from mitr.data.mmsa import TextChoice, read_mmsa
 from mitr.data.schema import DatasetInfo, Source
 from mitr.data.store import Dataset
-from mitr.data.tables import read_splits
+from mitr.data.tables import UNUSED, read_splits
 from mitr.data.verifying import KNOWN_SHA256, LABEL_RANGES
 from mitr.errors import MitrError
 from mitr.files import new_folder, sha256
@@ -33,7 +33,7 @@ def import_dataset(
     Args:
         source: a feature pickle in MMSA's layout, a folder with `label.csv`, or that file.
         out: folder of the store.
-        splits: a CSV `id,mode` that replaces the source's splits.
+        splits: a CSV `id,mode` that replaces the source's splits; samples of mode `unused` are left out.
         name: name of the data set; the source's name by default.
         label_range: lowest and highest label of the scale; by default that of a published file, else the
             narrowest of +-1, +-2, +-3 (or a larger whole number) that holds all labels, noted as inferred.
@@ -60,6 +60,8 @@ def import_dataset(
         if splits is not None:
             draft.splits = read_splits(Path(splits), draft.ids)
             draft.notes.append(f"split by {Path(splits).name}")
+            if unused := draft.splits.count(UNUSED):
+                draft.notes.append(f"{unused} samples were left out, as {Path(splits).name} says")
         title = source.parent.resolve().name if source.name == "label.csv" else source.resolve().stem
         info = DatasetInfo(
             name=name or title,

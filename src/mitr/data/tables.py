@@ -44,6 +44,9 @@ def read_table(path: Path, required: tuple[str, ...]) -> list[dict[str, str]]:
     return rows
 
 
+UNUSED = "unused"
+
+
 def read_mode(value: str, where: str) -> str:
     """The split that a `mode` cell names (`dev` and `val` are valid).
 
@@ -57,7 +60,7 @@ def read_mode(value: str, where: str) -> str:
 
 
 def read_splits(path: Path, ids: list[str]) -> list[str]:
-    """The split of each of `ids` by a CSV with the columns `id,mode`, in the order of `ids`.
+    """The split of each of `ids` by a CSV with the columns `id,mode`, in the order of `ids`; `unused` leaves one out.
 
     Raises:
         MitrError: an id is missing, unknown or there twice, or a mode is none; up to five are listed.
@@ -67,7 +70,8 @@ def read_splits(path: Path, ids: list[str]) -> list[str]:
     for number, row in enumerate(read_table(path, ("id", "mode")), start=2):
         if row["id"] in modes:
             twice.append(row["id"])
-        modes[row["id"]] = read_mode(row["mode"], f"{path}, row {number} ({row['id'][:80]!r})")
+        unused = row["mode"].strip().lower() == UNUSED
+        modes[row["id"]] = UNUSED if unused else read_mode(row["mode"], f"{path}, row {number} ({row['id'][:80]!r})")
     known = set(ids)
     doubled = sorted({id_ for id_ in ids if id_ in modes}) if len(known) < len(ids) else []
     if doubled:
