@@ -78,13 +78,17 @@ def _data(source: Path, work: Path, fold: int, complete_only: bool) -> Dataset:
     if complete_only:
         # the samples without text are those of the source's own train split
         with splits.open() as file:
-            rows = [[r["id"], "unused" if r["id"].startswith("mmmo_train_") else r["mode"]] for r in csv.DictReader(file)]
+            rows = [
+                [r["id"], "unused" if r["id"].startswith("mmmo_train_") else r["mode"]] for r in csv.DictReader(file)
+            ]
         splits = work / f"fold{fold}-complete.csv"
         splits.parent.mkdir(parents=True, exist_ok=True)
         splits.write_text("\n".join(["id,mode", *(",".join(row) for row in rows)]) + "\n")
     place = work / f"data-fold{fold}-{'complete' if complete_only else 'all'}"
     if not place.exists():
-        import_dataset(source / "ict_mmmo.pkl", place, splits=splits, name=f"ICT-MMMO, fold {fold}", label_range=(-2, 2))
+        import_dataset(
+            source / "ict_mmmo.pkl", place, splits=splits, name=f"ICT-MMMO, fold {fold}", label_range=(-2, 2)
+        )
     return Dataset(place)
 
 

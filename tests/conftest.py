@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from made import small, small_text
+
+from made import minilm, small, small_text
 
 
 @pytest.fixture(scope="session")
@@ -20,4 +21,4 @@ def shared() -> Path:
     return folder
 
 
-__all__ = ["shared", "small", "small_text"]
+__all__ = ["minilm", "shared", "small", "small_text"]

@@ -8,6 +8,7 @@ import pytest
 from mitr.config import MissingConfig, ModelConfig, NormalizeConfig, RunConfig, TextConfig, TrainConfig
 from mitr.data.store import Dataset
 from mitr.data.synth import synthesise
+from mitr.text.encoder import TextEncoder
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +21,12 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 def small_text(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """The same with raw text, for the text encoder."""
     return synthesise(tmp_path_factory.mktemp("made") / "text", train=24, valid=12, test=12, text="raw")
+
+
+@pytest.fixture(scope="session")
+def minilm() -> TextEncoder:
+    """The English encoder that works without network, frozen."""
+    return TextEncoder(TextConfig(finetune=False)).eval()
 
 
 def options(

@@ -37,7 +37,7 @@ def parser(words: Iterable[str] = ()) -> ArgumentParser:
     for place, table in ((data.add_subcommands(dest="data_command"), DATA_COMMANDS), (subcommands, COMMANDS)):
         for name, function in table.items():
             own = _parser_of(function) if name in words else ArgumentParser()
-            place.add_subcommand(name, own, help=_first_line(function))
+            place.add_subcommand(name, own, help=first_line(function))
     return top
 
 
@@ -77,7 +77,7 @@ def spelled_out(arguments: list[str]) -> list[str]:
 
 
 def _parser_of(function: Callable[..., None]) -> ArgumentParser:
-    own = ArgumentParser(description=_first_line(function))
+    own = ArgumentParser(description=first_line(function))
     own.add_argument("--config", action="config", help="YAML or JSON file with any of these options.")
     if function is commands.train_run:  # DATA may be left out with --resume
         own.add_function_arguments(function, skip={"data"})
@@ -91,7 +91,7 @@ def _plain(options: Namespace) -> dict:
     return {name: value for name, value in vars(options).items() if name != "config"}
 
 
-def _first_line(function: Callable[..., None]) -> str:
+def first_line(function: Callable[..., None]) -> str:
     return (function.__doc__ or "").strip().splitlines()[0]
 
 

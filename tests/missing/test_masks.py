@@ -1,5 +1,6 @@
 """Masks: the published ones bit for bit, tiny ones by hand, and laws that hold for any lengths."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -59,9 +60,7 @@ class TestPublished:
     def test_masks_are_nested_over_rates(self, protocol: dict[str, np.ndarray]) -> None:
         lengths = protocol["lengths/audio"]
         drawn = [masks.published(lengths, 375, rate, 1111).keep for rate in np.linspace(0, 1, 11)]
-        assert all(
-            (more <= less).all() and more.sum() < less.sum() for less, more in zip(drawn, drawn[1:], strict=False)
-        )
+        assert all((more <= less).all() and more.sum() < less.sum() for less, more in pairwise(drawn))
         np.testing.assert_array_equal(drawn[0], masks.inside(lengths, 375))
         assert not drawn[-1].any()
 
@@ -95,8 +94,11 @@ class TestTiny:
 
     @pytest.mark.parametrize(
         ("position", "expected"),
-        [("start", [[0, 0, 1, 1, 1], [0, 1, 1, 0, 0]]), ("end", [[1, 1, 1, 0, 0], [1, 1, 0, 0, 0]])]
-        + [("middle", [[1, 0, 0, 1, 1], [1, 0, 1, 0, 0]])],
+        [
+            ("start", [[0, 0, 1, 1, 1], [0, 1, 1, 0, 0]]),
+            ("end", [[1, 1, 1, 0, 0], [1, 1, 0, 0, 0]]),
+            ("middle", [[1, 0, 0, 1, 1], [1, 0, 1, 0, 0]]),
+        ],
     )
     def test_blocks_at_a_place(self, position: masks.Position, expected: list[list[int]]) -> None:
         mask = masks.blocks(np.array([5, 3]), 0.4, rng(0), position)  # 2 steps of 5, 1 of 3

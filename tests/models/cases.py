@@ -59,11 +59,11 @@ class ModelContract:
                 nn.init.normal_(parameter, std=0.1)
         return model.eval()
 
-    @pytest.fixture()
+    @pytest.fixture
     def model(self) -> Model:
         return self.build()
 
-    @pytest.fixture()
+    @pytest.fixture
     def no_dropout(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Dropout off, also in training mode and wherever a model writes it."""
         attend = F.scaled_dot_product_attention

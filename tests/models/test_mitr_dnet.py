@@ -13,8 +13,8 @@ from mitr.models.registry import build_model
 from models.cases import LABELS, ModelContract, close, moved
 from models.made import ALL_PRESENT, DIMS, LENGTHS, choose, drop_half, make_view, take_away
 
-# one step each: the softmax of the fusion's attentions is constant; a key's bias moves all scores alike; a bias in front
-# of BatchNorm is subtracted with the mean
+# over one step the softmax of the fusion's attentions is constant; a key's bias moves all scores alike; a bias in
+# front of BatchNorm is subtracted with the mean
 DEAD = r"fusion.*attention\.(query|key)|fusion.*query_norm|key\.bias|linear\.bias|project\.bias"
 
 
@@ -143,7 +143,7 @@ def test_teacher_and_student_learn_from_each_other_when_they_share_weights() -> 
 
 
 class TestFrozenTeacher:
-    @pytest.fixture()
+    @pytest.fixture
     def teacher(self) -> Network:
         torch.manual_seed(7)
         return Network(MitrDNet(DIMS, ModelConfig(), LossConfig()))

@@ -89,6 +89,9 @@ def drop_modalities(
 
     Returns:
         modality -> (N,) bool, True where it is to be taken away.
+
+    Raises:
+        ValueError: the rate is outside [0, 1].
     """
     names = list(present)
     has = np.stack([present[m] for m in names], axis=1)  # (N, M)
@@ -127,6 +130,9 @@ def published(lengths: np.ndarray, padded_length: int, rate: float, seed: int, s
         rate: share of steps to hide, in [0, 1].
         seed: 111 for text, 1111 for audio, 11111 for vision in all published runs.
         special_tokens: text with [CLS] and [SEP], which are always shown.
+
+    Raises:
+        ValueError: the rate is outside [0, 1], or a length beyond `padded_length`.
     """
     valid = inside(lengths, padded_length)
     keep = valid & (np.random.RandomState(seed).uniform(size=valid.shape) > _rates(rate, len(valid))[:, None])

@@ -1,0 +1,57 @@
+"""The README's commands run, and its table of commands is the registry's."""
+
+import os
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from mitr.__main__ import COMMANDS, DATA_COMMANDS, first_line, main
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+TESTED = re.findall(r"<!-- tested -->\n```(bash|python)\n(.*?)```", README, flags=re.DOTALL)
+QUICK = {
+    "train": ["--train.max_epochs", "1", "--train.threads", "1", "--quiet"],
+    "robustness": ["--train.max_epochs", "1", "--train.threads", "1", "--rates", "[0.0,1.0]", "--quiet"],
+    "evaluate": ["--resamples", "20", "--quiet"],
+}
+
+
+def run_commands(block: str, shared: Path | None = None) -> int:
+    """Run a block's lines as they stand, but for as short a time as possible; how many there were."""
+    lines = block.strip().splitlines()
+    for line in lines:
+        words = shlex.split(line.replace("$MITR_SHARED", str(shared)))
+        assert words[0] == "mitr"
+        assert main([*words[1:], *QUICK.get(words[1], [])]) == 0, line
+    return len(lines)
+
+
+def test_first_steps_and_the_python_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert [language for language, _ in TESTED] == ["bash", "python", "bash"]
+    assert run_commands(TESTED[0][1]) == 4
+    assert (tmp_path / "reports" / "first" / "report.html").is_file()
+    exec(TESTED[1][1], {})
+
+
+def test_real_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_commands(TESTED[2][1], shared.resolve()) == 5
+    assert (tmp_path / "reports" / "mmmo" / "report.html").is_file()
+    assert (tmp_path / "runs" / "mosi-robustness" / "report.html").is_file()
+
+
+def test_the_table_of_commands_is_the_registry() -> None:
+    rows = dict(re.findall(r"^\| `mitr ([^`]+)` \| (.*) \|$", README, flags=re.MULTILINE))
+    registry = {f"data {name}": function for name, function in DATA_COMMANDS.items()} | COMMANDS
+    assert rows == {name: first_line(function) for name, function in registry.items()}
+
+
+def test_links_and_pictures_exist() -> None:
+    root = Path(__file__).parents[1]
+    for page in (root / "README.md", *sorted((root / "docs").glob("*.md"))):
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            if not target.startswith("https://"):
+                assert os.path.exists(page.parent / target), f"{page.name}: {target}"
