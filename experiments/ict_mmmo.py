@@ -41,7 +41,7 @@ def main() -> None:
     for fold in range(options.folds):
         entry: dict[str, Any] = {}
         for name in ("all", "complete"):
-            data = _data(options.source, options.work, fold, complete_only=name == "complete")
+            data = fold_data(options.source, options.work, fold, complete_only=name == "complete")
             entry |= {"n_test": len(data.indices("test"))}
             result = robustness(data, options.work / f"fold{fold}-{name}", config, seeds=SEEDS, quiet=True)
             entry[f"mitr-dnet, {name}"] = result.aggregate
@@ -73,7 +73,8 @@ def _averages(data: Dataset, normalizer: Normalizer, split: str) -> tuple[np.nda
     return np.concatenate(columns, axis=1), data.labels[rows]
 
 
-def _data(source: Path, work: Path, fold: int, complete_only: bool) -> Dataset:
+def fold_data(source: Path, work: Path, fold: int, complete_only: bool) -> Dataset:
+    """A fold as a store, made on first use; `complete_only` leaves out the text-less training samples."""
     splits = source / "splits" / f"fold{fold}.csv"
     if complete_only:
         # the samples without text are those of the source's own train split

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from made import options
 
 import mitr
+from made import options
 from mitr.data.store import Dataset
 from mitr.data.synth import synthesise
 from mitr.errors import MitrError
@@ -121,7 +121,7 @@ def test_nothing_is_left_when_the_report_fails(
 def test_an_existing_report_is_not_overwritten_unasked(run: Run, small: Dataset, tmp_path: Path) -> None:
     (tmp_path / "report").mkdir()
     (tmp_path / "report" / "mine.txt").write_text("keep")
-    with pytest.raises(MitrError, match="exists already.*--overwrite"):
+    with pytest.raises(MitrError, match=r"exists already.*--overwrite"):
         evaluate(run, small, out=tmp_path / "report", quiet=True)
     assert (tmp_path / "report" / "mine.txt").read_text() == "keep"
     evaluate(run, small, out=tmp_path / "report", resamples=10, quiet=True, overwrite=True)

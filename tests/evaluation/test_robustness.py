@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from made import options
 
+from made import options
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
 from mitr.evaluation.robustness import robustness

@@ -11,9 +11,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from made import options, run_files
 
 import mitr
+from made import options, run_files
 from mitr.config import LossConfig, MissingConfig, ModelConfig, RunConfig
 from mitr.data.store import Dataset
 from mitr.data.synth import synthesise
@@ -180,7 +180,7 @@ def test_switching_losses_off_by_their_weights(small: Dataset, tmp_path: Path) -
 def test_a_taken_folder_is_refused(small: Dataset, tmp_path: Path) -> None:
     train(small, tmp_path / "run", options(1), quiet=True)
     before = weights_of(tmp_path / "run")
-    with pytest.raises(MitrError, match="holds a run already.*--resume"):
+    with pytest.raises(MitrError, match=r"holds a run already.*--resume"):
         train(small, tmp_path / "run", options(1), quiet=True)
     assert weights_of(tmp_path / "run").keys() == before.keys()
 
@@ -189,18 +189,18 @@ def test_resuming_with_other_data_is_refused(small: Dataset, small_text: Dataset
     run = train(small, tmp_path / "run", options(1), quiet=True)
     about = run.about | {"finished": False}
     (run.folder / "run.json").write_text(json.dumps(about))
-    with pytest.raises(MitrError, match="not the data set that .* was trained on"):
+    with pytest.raises(MitrError, match=r"not the data set that .* was trained on"):
         resume(run.folder, small_text, quiet=True)
 
 
 def test_data_of_another_width_do_not_fit(small: Dataset, small_text: Dataset, tmp_path: Path) -> None:
     run = train(small, tmp_path / "run", options(1), quiet=True)
-    with pytest.raises(MitrError, match="text is raw of width None, but .* embeddings of width 32"):
+    with pytest.raises(MitrError, match=r"text is raw of width None, but .* embeddings of width 32"):
         run.examples(small_text, "test", run.network())
 
 
 def test_diverging_training_says_what_to_do(small: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(MitrError, match="became .* lower --train.lr"):
+    with pytest.raises(MitrError, match=r"became .* lower --train.lr"):
         train(small, tmp_path / "run", options(3, lr=1e30, clip_norm=0.0), quiet=True)
 
 

@@ -13,6 +13,12 @@ from mitr.files import replacing
 Row = dict[str, float | int | bool | None]
 
 
+def read_history(folder: Path) -> list[dict[str, str]]:
+    """The rows of a run's `history.csv`, one an epoch."""
+    with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
 class TrainingLog:
     """The history of a run, kept whole in memory and written anew after every epoch (it is small).
 
