@@ -9,7 +9,6 @@ from mitr.report.plots import seeds_curve
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent
-PAPER = {"mae": 1.105, "corr": 0.479, "acc5": 0.344, "acc2_has0": 0.696, "acc2_non0": 0.703}  # Table I, MOSI, AUILC
 BARS = {"corr": (0.70, "at least"), "acc2_non0": (0.80, "at least"), "mae": (0.95, "at most")}
 KEYS = ["mae", "corr", "acc5", "acc2_has0", "acc2_non0"]
 MOSI = {
@@ -41,37 +40,35 @@ def page() -> str:
 def mosi() -> list[str]:
     """CMU-MOSI: complete data, then over missing rates."""
     runs = {name: found for name in MOSI if (found := load(name)) is not None}
-    ridge = load("mosi_ridge")
+    ridge, paper = load("mosi_ridge"), load("published")["auilc"]
     lines = [MOSI_HEAD, "### Complete test data", "", header(KEYS)]
-    lines.append(
-        row("Ridge on frozen, mean-pooled MiniLM", [value(ridge["by_rate"][0]["metrics"][k], k) for k in KEYS])
-    )
+    lines.append(row("Ridge on frozen, mean-pooled MiniLM", [value(ridge["by_rate"][0]["metrics"][k]) for k in KEYS]))
     for name, found in runs.items():
         about = (
             f"{MOSI[name]} ({count(found)})"
             if name != "mosi_per_rate"
             else f"{MOSI[name]}: that of rate 0 ({count(found)})"
         )
-        lines.append(row(about, [spread(found["by_rate"][0]["metrics"][k], k) for k in KEYS]))
+        lines.append(row(about, [spread(found["by_rate"][0]["metrics"][k]) for k in KEYS]))
     best = runs["mosi_finetuned"]["by_rate"][0]["metrics"]
     verdicts = [
-        f"{metric(k).label} {how} {bar:.2f}: {shown(best[k]['mean'], k)}, {verdict(best[k]['mean'], bar, how)}"
+        f"{metric(k).label} {how} {bar:.2f}: {shown(best[k]['mean'])}, {verdict(best[k]['mean'], bar, how)}"
         for k, (bar, how) in BARS.items()
     ]
     lines += ["", "The bars set beforehand, for the fine-tuned model: " + "; ".join(verdicts) + ".", ""]
     lines += ["### Over missing rates 0.0 to 1.0 (AUILC, whose range is 1)", "", header(KEYS)]
-    lines.append(row("Ridge, trained on complete data", [value(ridge["auilc"][k], k) for k in KEYS]))
+    lines.append(row("Ridge, trained on complete data", [value(ridge["auilc"][k]) for k in KEYS]))
     for name, found in runs.items():
-        lines.append(row(f"{MOSI[name]} ({count(found)})", [spread(found["auilc"][k]["published"], k) for k in KEYS]))
+        lines.append(row(f"{MOSI[name]} ({count(found)})", [spread(found["auilc"][k]["published"]) for k in KEYS]))
     lines.append(
-        row("*Paper: BERT-base, text + audio + vision, one model per rate*", [f"*{PAPER[k]:.3f}*" for k in KEYS])
+        row("*Paper: BERT-base, text + audio + vision, one model per rate*", [f"*{paper[k]:.3f}*" for k in KEYS])
     )
     lines += ["", PAPER_NOTE, ""]
     for name, found in runs.items():
         lines += [f"### {MOSI[name]}: every rate", "", f"![Robustness](images/{name}.png)", ""]
         lines += ["`" + found["command"] + "`", "", header(KEYS, "Missing rate")]
         for entry in found["by_rate"]:
-            lines.append(row(f"{entry['rate']:.1f}", [spread(entry["metrics"][k], k) for k in KEYS]))
+            lines.append(row(f"{entry['rate']:.1f}", [spread(entry["metrics"][k]) for k in KEYS]))
         lines.append("")
     return lines
 
@@ -92,15 +89,12 @@ def ict_mmmo() -> list[str]:
     }
     values = {name: {k: [complete(fold[name], k) for fold in folds] for k in keys} for name in names}
     for name, title in names.items():
-        lines.append(row(title, [over_folds(values[name][k], k) for k in keys]))
-    gain = [a - b for a, b in zip(values["mitr-dnet, all"]["corr"], values["mitr-dnet, complete"]["corr"], strict=True)]
-    against = [a - b for a, b in zip(values["mitr-dnet, all"]["corr"], values["ridge, all"]["corr"], strict=True)]
+        lines.append(row(title, [over_folds(values[name][k]) for k in keys]))
     lines += [
         "",
         f"Does incomplete training data help? With the 220 text-less samples, MITR-DNet's Corr changes by "
-        f"{sum(gain) / len(gain):+.3f} on average over the folds ({sum(g > 0 for g in gain)} of {len(gain)} folds gain; "
-        f"per fold {', '.join(f'{g:+.3f}' for g in gain)}). Against the ridge with the same samples: "
-        f"{sum(against) / len(against):+.3f} ({sum(g > 0 for g in against)} of {len(against)} folds).",
+        f"{difference(values, 'mitr-dnet, all', 'mitr-dnet, complete')}. Against the ridge with the same samples it is "
+        f"{difference(values, 'mitr-dnet, all', 'ridge, all')}.",
         "",
         "Over missing rates (AUILC over 0.0 to 1.0, means over folds of the means over seeds):",
         "",
@@ -108,8 +102,15 @@ def ict_mmmo() -> list[str]:
     ]
     for name in ("mitr-dnet, complete", "mitr-dnet, all"):
         areas = {k: [fold[name]["auilc"][k]["published"]["mean"] for fold in folds] for k in keys}
-        lines.append(row(names[name], [over_folds(areas[k], k) for k in keys]))
+        lines.append(row(names[name], [over_folds(areas[k]) for k in keys]))
     return [*lines, ""]
+
+
+def difference(values: dict[str, dict[str, list[float]]], one: str, other: str) -> str:
+    """How much more Corr one model has than another, fold by fold."""
+    gains = [a - b for a, b in zip(values[one]["corr"], values[other]["corr"], strict=True)]
+    folds = ", ".join(f"{gain:+.3f}" for gain in gains)
+    return f"{sum(gains) / len(gains):+.3f} on average over the folds (higher in {sum(g > 0 for g in gains)}: {folds})"
 
 
 def defaults() -> list[str]:
@@ -120,7 +121,7 @@ def defaults() -> list[str]:
     keys = ["mae", "corr"]
     lines = [DEFAULTS_HEAD, header(keys, "Setting")]
     for name, entry in found["settings"].items():
-        lines.append(row(name, [over_folds(entry[k], k) for k in keys]))
+        lines.append(row(name, [over_folds(entry[k]) for k in keys]))
     return [*lines, ""]
 
 
@@ -140,28 +141,28 @@ def row(title: str, cells: list[str]) -> str:
     return f"| {title} | {' | '.join(cells)} |"
 
 
-def shown(number: float | None, _key: str) -> str:
+def shown(number: float | None) -> str:
     """A number with three decimals."""
     return "–" if number is None else f"{number:.3f}"
 
 
-def value(entry: dict[str, Any], key: str) -> str:
+def value(entry: dict[str, Any]) -> str:
     """A value with its bootstrap interval."""
     if entry["value"] is None:
         return "–"
-    return f"{shown(entry['value'], key)} [{shown(entry['low'], key)}, {shown(entry['high'], key)}]"
+    return f"{shown(entry['value'])} [{shown(entry['low'])}, {shown(entry['high'])}]"
 
 
-def spread(entry: dict[str, Any], key: str) -> str:
+def spread(entry: dict[str, Any]) -> str:
     """Mean and standard deviation over seeds."""
-    return shown(entry["mean"], key) + ("" if entry["std"] is None else f" ± {entry['std']:.3f}")
+    return shown(entry["mean"]) + ("" if entry["std"] is None else f" ± {entry['std']:.3f}")
 
 
-def over_folds(values: list[float], key: str) -> str:
+def over_folds(values: list[float]) -> str:
     """Mean and standard deviation over folds."""
     mean = sum(values) / len(values)
     std = (sum((v - mean) ** 2 for v in values) / max(len(values) - 1, 1)) ** 0.5
-    return f"{shown(mean, key)} ± {std:.3f}"
+    return f"{shown(mean)} ± {std:.3f}"
 
 
 def count(found: dict[str, Any]) -> str:
@@ -178,8 +179,8 @@ def verdict(mean: float, bar: float, how: str) -> str:
 INTRODUCTION = """# Results on real data
 
 Rendered by `make results` from the files in `docs/results/`; no number on this page was typed. ± is the standard
-deviation over seeds (CMU-MOSI) or folds (ICT-MMMO); brackets are 95 % bootstrap intervals over test samples. Models were
-selected on validation data only. `MITR_SHARED` is the folder with the data.
+deviation over seeds (CMU-MOSI) or folds (ICT-MMMO); brackets are 95 % bootstrap intervals over test samples. Models
+were selected on validation data only. `MITR_SHARED` is the folder with the data.
 """
 MOSI_HEAD = """## CMU-MOSI: transcripts and one audio vector a sample, no vision
 

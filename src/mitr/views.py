@@ -59,6 +59,12 @@ class Batch(NamedTuple):
     view: View
 
 
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """Move a batch."""
+    view = {m: steps.to(device) for m, steps in batch.view.items()}
+    return Batch(batch.positions.to(device), batch.labels.to(device), view)
+
+
 def hide(view: View, masks: Mapping[str, Mask], positions: Tensor, unknown_token: int) -> dict[str, Steps]:
     """The incomplete view: hidden rows become zero, hidden tokens unknown, absent modalities lose all steps.
 

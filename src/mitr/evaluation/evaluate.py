@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -57,6 +58,8 @@ def predict(run: Run, data: Dataset, split: str, rates: Sequence[float], quiet: 
         MitrError: the data do not fit the run, or no sample of the split has a label.
     """
     network = run.network()
+    if run.config.train.device != "cpu" and torch.cuda.is_available():
+        network.to_device(torch.device("cuda"))
     examples = run.examples(data, split, network)
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
     with Progress(*columns, console=Console(stderr=True), disable=quiet) as progress:

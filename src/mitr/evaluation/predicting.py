@@ -10,7 +10,7 @@ from mitr.data.schema import MODALITIES
 from mitr.examples import Batches, Examples
 from mitr.missing import schedules
 from mitr.models.network import Network
-from mitr.views import View, hide
+from mitr.views import View, hide, to_device
 
 PUBLISHED_SEEDS = (111, 1111, 11111)
 
@@ -46,11 +46,14 @@ def predict_at_rates(
         order: list[int] = []
         for positions in Batches(examples.costs(), batch_size):
             order += positions
-            batch = examples.collate([examples[p] for p in positions])
+            batch = to_device(examples.collate([examples[p] for p in positions]), network.prior.device)
             view = hide(batch.view, masks, batch.positions, examples.unknown)
             with torch.inference_mode():
                 output = network(view)
-            part = {"prediction": output.prediction.float().numpy(), "all_missing": output.all_missing.numpy()}
+            part = {
+                "prediction": output.prediction.float().cpu().numpy(),
+                "all_missing": output.all_missing.cpu().numpy(),
+            }
             parts.append(pd.DataFrame(part | observed_shares(batch.view, view)))
             tick()
         known = pd.DataFrame({"id": examples.ids, "rate": rate, "label": examples.labels})
@@ -68,5 +71,5 @@ def observed_shares(complete: View, shown: View) -> dict[str, np.ndarray]:
             continue
         content = complete[m].content.sum(dim=1)
         seen = (shown[m].available & shown[m].content).sum(dim=1)
-        shares[f"observed_{m}"] = (seen / content.clamp(min=1)).numpy()
+        shares[f"observed_{m}"] = (seen / content.clamp(min=1)).cpu().numpy()
     return shares

@@ -27,7 +27,7 @@ from mitr.missing.schedules import Masks
 from mitr.models.network import Network
 from mitr.training import checkpoint
 from mitr.training.log import Row, TrainingLog
-from mitr.views import Batch, hide
+from mitr.views import Batch, hide, to_device
 
 LOWER_IS_BETTER = {"loss": True, "mae": True, "corr": False}
 
@@ -239,12 +239,6 @@ class Trainer:
         tensors |= {f"optimizer:{name}": tensor for name, tensor in optimizer.items()}
         about = {"epoch": self.epoch, "best": self.best, "best_epoch": self.best_epoch, "rows": self.rows}
         checkpoint.save(self.folder / "state.safetensors", tensors, about)
-
-
-def to_device(batch: Batch, device: torch.device) -> Batch:
-    """Move a batch."""
-    view = {m: steps.to(device) for m, steps in batch.view.items()}
-    return Batch(batch.positions.to(device), batch.labels.to(device), view)
 
 
 def parameter_groups(network: Network, config: TrainConfig) -> list[dict[str, Any]]:
