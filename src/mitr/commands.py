@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from mitr.config import LossConfig, MissingConfig, ModelConfig, NormalizeConfig, RunConfig, TextConfig, TrainConfig
 from mitr.errors import MitrError
@@ -182,7 +182,7 @@ def evaluate(
         quiet=quiet,
         command=_command(),
     )
-    _print_metrics(found.summary.to_json()["by_rate"])
+    _print_metrics(found.summary.to_json())
     print(f"{Path(out) / 'report.html'}")
 
 
@@ -236,7 +236,7 @@ def robustness(
         )
     except KeyboardInterrupt:
         raise MitrError(f"interrupted; the same command goes on where it stopped in {out}") from None
-    _print_metrics(found.aggregate["by_rate"])
+    _print_metrics(found.aggregate)
     print(f"{Path(out) / 'report.html'}")
 
 
@@ -250,16 +250,27 @@ def _command() -> str:
     return shlex.join(["mitr", *sys.argv[1:]])
 
 
-def _print_metrics(by_rate: list[dict]) -> None:
+def _print_metrics(summary: dict[str, Any]) -> None:
+    """The metrics at each missing rate, and over them, of one evaluation or of several seeds (their means)."""
     from rich.console import Console
     from rich.table import Table
 
     from mitr.evaluation.metrics import metric
 
-    keys = list(by_rate[0]["metrics"])
+    rows = {f"{entry['rate']:.1f}": entry["metrics"] for entry in summary["by_rate"]}
+    if summary["auilc"]:
+        rows["AUILC"] = {k: entry.get("published", entry) for k, entry in summary["auilc"].items()}
+        rows["AUILC / range"] = {k: _divided(entry) for k, entry in summary["auilc"].items()}
+    if summary["mean"]:
+        rows["mean to 0.9"] = summary["mean"]["metrics"]
+    keys = list(summary["by_rate"][0]["metrics"])
     table = Table("missing rate", *(metric(key).label for key in keys))
-    for entry in by_rate:
-        cells = [entry["metrics"][key] for key in keys]
-        values = [cell["value"] if "value" in cell else cell["mean"] for cell in cells]
-        table.add_row(f"{entry['rate']:.1f}", *("–" if v is None else f"{v:.3f}" for v in values))
+    for name, entries in rows.items():
+        values = [entries[key].get("value", entries[key].get("mean")) for key in keys]
+        table.add_row(name, *("–" if value is None else f"{value:.3f}" for value in values))
     Console().print(table)
+
+
+def _divided(entry: dict[str, Any]) -> dict[str, Any]:
+    divided = entry["divided_by_range"]
+    return divided if isinstance(divided, dict) else {"value": divided}

@@ -63,7 +63,7 @@ def predict(run: Run, data: Dataset, split: str, rates: Sequence[float], quiet: 
     examples = run.examples(data, split, network)
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
     with Progress(*columns, console=Console(stderr=True), disable=quiet) as progress:
-        task = progress.add_task(f"{split} at {len(rates)} rates", total=len(rates) * -(-len(examples) // 64))
+        task = progress.add_task(f"predicting {split}", total=len(rates) * -(-len(examples) // 64))
         table = predict_at_rates(network, examples, rates, tick=lambda: progress.advance(task))
     known = np.isfinite(table["label"])
     if not known.any():
