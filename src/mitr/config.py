@@ -209,7 +209,7 @@ class TrainConfig:
             student's task loss), `mae` or `corr`.
         precision: `no` (float32), `bf16`, or `auto`: bf16 on a GPU that has it.
         device: `auto`, `cpu` or `cuda`.
-        threads: CPU threads; 0 leaves PyTorch's choice.
+        threads: CPU threads; 0: one for narrow features, all cores for a text encoder or wide ones.
     """
 
     max_epochs: int = 100

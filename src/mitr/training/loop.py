@@ -38,8 +38,6 @@ def accelerator_for(config: TrainConfig) -> Accelerator:
     precision = config.precision
     if precision == "auto":
         precision = "bf16" if not cpu and torch.cuda.is_bf16_supported() else "no"
-    if config.threads:
-        torch.set_num_threads(config.threads)
     return Accelerator(cpu=cpu, mixed_precision=precision, gradient_accumulation_steps=config.accumulate)
 
 
@@ -112,6 +110,7 @@ class Trainer:
                 note = f"valid {options.select} {_shown(value)}, best {_shown(self.best)} in epoch {self.best_epoch}"
                 progress.update(epochs, advance=1, note=note)
         log.close()
+        self.accelerator.free_memory()  # several runs in one process would otherwise add up
 
     @property
     def finished(self) -> bool:

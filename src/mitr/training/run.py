@@ -25,6 +25,7 @@ from mitr.files import discard_partials, read_json, write_json
 from mitr.models.network import Network
 from mitr.models.registry import build_model
 from mitr.text.encoder import TextEncoder
+from mitr.threads import use_threads
 from mitr.training import checkpoint
 from mitr.training.loop import Trainer
 
@@ -228,6 +229,7 @@ def _build(config: RunConfig, facts: dict[str, Any]) -> Network:
             "put the original one in its place"
         )
     dims = {m: text.dim if m == "text" and text else about["dim"] for m, about in modalities.items()}
+    use_threads(config.train.threads, dims)
     model = build_model(dims, config.model, config.loss)
     return Network(model, text, facts["special_tokens"], facts["prior"])
 
