@@ -54,6 +54,7 @@ def test_a_config_file_and_options_over_it(small: Dataset, tmp_path: Path) -> No
     ("words", "message"),
     [
         (["train", "nowhere", "--out", "x"], "nowhere is not a mitr data set"),
+        (["train", "d", "--out", "x", "--train.device", "cuda"], "d is not a mitr data set"),
         (["train"], "name a data set and a run folder"),
         (["train", "--resume", "nowhere"], "nowhere is not a mitr run"),
         (["train", "d", "--out", "x", "--missing.rate", "1.5"], "missing.rate is 1.5; it must lie in [0, 1]"),
@@ -73,6 +74,33 @@ def test_bad_input_gets_one_message_and_status_two(
     assert message in said.err
     assert "Traceback" not in said.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_command_shows_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([])
+    assert stop.value.code == 0
+    assert "robustness" in capsys.readouterr().out
+
+
+def test_impossible_places_get_a_message(small: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    assert main(["data", "synth", "--out", str(tmp_path / "file" / "x"), "--train", "8"]) == 2
+    assert main(["train", str(small.folder), "--out", str(tmp_path / "file" / "x"), *QUICK]) == 2
+    said = capsys.readouterr().err
+    assert said.count("mitr: error: ") == 2
+    assert "Traceback" not in said
+
+
+def test_a_resumed_run_takes_no_other_options(
+    small: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = str(tmp_path / "run")
+    assert main(["train", str(small.folder), "--out", run, "--train.max_epochs", "1", *QUICK]) == 0
+    assert main(["train", "--resume", run, "--train.max_epochs", "5"]) == 2
+    assert "keeps its own options" in capsys.readouterr().err
+    assert main(["train", "--resume", run]) == 0
+    assert "had finished already" in capsys.readouterr().out
 
 
 def test_unknown_options_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from mitr import threads
 from mitr.threads import use_threads
 
 
@@ -20,7 +21,7 @@ def _restore() -> Iterator[None]:
     [
         (3, {"text": 768}, 3),
         (0, {"text": 32, "audio": 74}, 1),
-        (0, {"text": 384, "audio": 5}, 2),
+        (0, {"text": 384, "audio": 5}, threads._DEFAULT),
         (1, {"text": 768}, 1),
     ],
 )

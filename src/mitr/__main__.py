@@ -44,7 +44,7 @@ def parser(words: Iterable[str] = ()) -> ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 if it succeeded, 2 if the input was at fault."""
     warnings.showwarning = lambda message, *_args, **_more: print(f"mitr: warning: {message}", file=sys.stderr)
-    arguments = spelled_out(sys.argv[1:] if arguments is None else arguments)
+    arguments = spelled_out(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
         reader = parser(arguments)
         options = reader.instantiate(reader.parse_args(arguments))
@@ -57,6 +57,9 @@ def main(arguments: list[str] | None = None) -> int:
     except MitrError as error:
         print(f"mitr: error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"mitr: error: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("mitr: interrupted", file=sys.stderr)
         return 130
@@ -66,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
 def spelled_out(arguments: list[str]) -> list[str]:
     """Options may be written with dashes, and yes/no options without their `true`."""
     words: list[str] = []
-    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for word, following in zip(arguments, [*arguments, ""][1:], strict=True):
         if word.startswith("--"):
             name, equals, value = word.partition("=")
             word = "--" + name[2:].replace("-", "_") + equals + value

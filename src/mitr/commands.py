@@ -26,7 +26,7 @@ def data_import(
         out: the folder to make.
         splits: a CSV with the columns id,mode that puts each sample in train, valid or test, or leaves it out: unused.
         name: a short name for tables and titles.
-        label_range: lowest and highest label of the scale, e.g. [-3,3]; otherwise inferred.
+        label_range: lowest and highest label of the scale, written as [-3,3]; otherwise inferred.
         text: which representation of text to keep.
         tokenizer: the vocabulary of the token ids, e.g. bert-base-chinese; otherwise inferred.
         overwrite: replace the folder if it exists.
@@ -129,6 +129,10 @@ def train_run(
     if resume is not None:
         if out is not None:
             raise MitrError("--resume names the run folder; --out does not go with it")
+        if RunConfig(model, loss, text, missing, normalize, train) != RunConfig():
+            raise MitrError("a resumed run keeps its own options; leave out all but --resume, DATA and --quiet")
+        if runs.Run(resume).finished:
+            print(f"{resume} had finished already")
         try:
             run = runs.resume(resume, data, quiet=quiet)
         except KeyboardInterrupt:
@@ -153,6 +157,7 @@ def evaluate(
     protocol: Literal["complete", "auilc", "mean"] = "complete",
     out: str,
     split: Literal["train", "valid", "test"] = "test",
+    metrics: Literal["auto", "mosi", "sims", "general"] = "auto",
     resamples: int = 1000,
     overwrite: bool = False,
     quiet: bool = False,
@@ -165,6 +170,7 @@ def evaluate(
         protocol: complete data; missing rates 0.0 to 1.0 with AUILC; or the mean over rates 0.0 to 0.9.
         out: the folder to make.
         split: the split to evaluate.
+        metrics: the definitions to use; auto chooses by the label range.
         resamples: bootstrap resamples of the intervals.
         overwrite: replace the folder if it exists.
         quiet: show no progress bar.
@@ -177,6 +183,7 @@ def evaluate(
         out=out,
         protocol=protocol,
         split=split,
+        family=None if metrics == "auto" else metrics,
         resamples=resamples,
         overwrite=overwrite,
         quiet=quiet,
@@ -194,6 +201,7 @@ def robustness(
     seeds: tuple[int, ...] = (111, 1111, 11111),
     rates: tuple[float, ...] | None = None,
     split: Literal["valid", "test"] = "test",
+    metrics: Literal["auto", "mosi", "sims", "general"] = "auto",
     model: ModelConfig = ModelConfig(),  # noqa: B008
     loss: LossConfig = LossConfig(),  # noqa: B008
     text: TextConfig = TextConfig(),  # noqa: B008
@@ -208,9 +216,10 @@ def robustness(
         data: the data set's folder.
         out: the folder for runs, results and report.
         per_rate: one model per missing rate on the published masks, instead of one model for all rates.
-        seeds: seeds of the training runs.
-        rates: missing rates; otherwise those of AUILC.
+        seeds: seeds of the training runs, written as [111,1111].
+        rates: missing rates, written as [0.0,0.5]; otherwise those of AUILC.
         split: the split to report.
+        metrics: the definitions to use; auto chooses by the label range.
         model: the network.
         loss: weights of the loss terms.
         text: the text encoder.
@@ -231,6 +240,7 @@ def robustness(
             seeds=seeds,
             rates=rates,
             split=split,
+            family=None if metrics == "auto" else metrics,
             quiet=quiet,
             command=_command(),
         )
@@ -241,6 +251,8 @@ def robustness(
 
 
 def _interrupted(folder: str) -> MitrError:
+    if not (Path(folder) / "run.json").exists():
+        return MitrError("interrupted before anything was trained; call the same command again")
     return MitrError(f"interrupted; go on with: mitr train --resume {folder}")
 
 
@@ -262,7 +274,7 @@ def _print_metrics(summary: dict[str, Any]) -> None:
         rows["AUILC"] = {k: entry.get("published", entry) for k, entry in summary["auilc"].items()}
         rows["AUILC / range"] = {k: _divided(entry) for k, entry in summary["auilc"].items()}
     if summary["mean"]:
-        rows["mean to 0.9"] = summary["mean"]["metrics"]
+        rows[f"mean to {summary['mean']['rates'][-1]:.1f}"] = summary["mean"]["metrics"]
     keys = list(summary["by_rate"][0]["metrics"])
     table = Table("missing rate", *(metric(key).label for key in keys))
     for name, entries in rows.items():

@@ -52,7 +52,7 @@ class ModelConfig:
 
 @dataclass
 class LossConfig:
-    """The weight of each loss term (section 5 of the paper; 0 switches a term off).
+    """The weight of each loss term (0 switches it off; docs/method.md).
 
     Args:
         task_student: L1 of the incomplete view's prediction.
@@ -205,8 +205,8 @@ class TrainConfig:
         decay_audio: weight decay of audio's temporal module.
         decay_vision: weight decay of vision's temporal module.
         clip_norm: largest gradient norm; 0 does not clip.
-        select: validation metric of the incomplete view that stops training and picks the checkpoint, `loss` (the
-            student's task loss), `mae` or `corr`.
+        select: validation metric of the incomplete view that stops training and picks the checkpoint, `loss` (all
+            weighted terms, as the release does), `mae` or `corr`.
         precision: `no` (float32), `bf16`, or `auto`: bf16 on a GPU that has it.
         device: `auto`, `cpu` or `cuda`.
         threads: CPU threads; 0: one for narrow features, all cores for a text encoder or wide ones.

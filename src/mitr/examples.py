@@ -1,7 +1,7 @@
 """Samples of a split, cleaned, normalised and tokenised, and how they become batches."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from mitr.text.encoder import TextEncoder
 from mitr.views import Batch, Steps
 
 Example = dict[str, tuple[np.ndarray, np.ndarray]]  # modality -> values (T, D) or (T,), available (T,)
+MANY_UNKNOWN = 0.2
 BERT_PADDED_LENGTH = 50  # to which MMSA pads its texts; the published text masks are drawn over it
 
 
@@ -26,15 +27,24 @@ class Examples(TorchDataset[tuple[int, Example]]):
         rows: (n,) rows, in the order that defines their positions.
         normalizer: fitted on the train split.
         text: the encoder, where text is tokens or raw text.
+        modalities: those to use; None: all that the store has.
     """
 
-    def __init__(self, data: Dataset, rows: np.ndarray, normalizer: Normalizer, text: TextEncoder | None):
+    def __init__(
+        self,
+        data: Dataset,
+        rows: np.ndarray,
+        normalizer: Normalizer,
+        text: TextEncoder | None,
+        modalities: Collection[str] | None = None,
+    ):
         self.data = data
         self.rows = rows
         self.normalizer = normalizer
         self.labels = data.labels[rows]
         self.ids = [data.ids[row] for row in rows]
-        self.modalities = [m for m in MODALITIES if m in data.info.modalities]
+        wanted = data.info.modalities if modalities is None else modalities
+        self.modalities = [m for m in MODALITIES if m in wanted]
         self.tokens = _tokens(data, rows, text) if text else None
         self.unknown = text.unknown if text else 0
 
@@ -120,7 +130,15 @@ class Batches:
 def _tokens(data: Dataset, rows: np.ndarray, text: TextEncoder) -> list[np.ndarray]:
     if data.info.modalities["text"].kind == "raw":
         tokens, cut = text.tokenise(data.raw_text[row] for row in rows)
+        unknown = sum(int((ids == text.unknown).sum()) for ids in tokens) / max(sum(len(ids) for ids in tokens), 1)
+        if unknown > MANY_UNKNOWN:
+            warnings.warn(
+                f"{unknown:.0%} of the tokens are unknown to the text encoder {text.identity['name']!r}: is it one for "
+                "the language of the texts? Name another with --text.encoder",
+                stacklevel=2,
+            )
     else:
+        text.check_vocabulary(data.info.modalities["text"].tokenizer, str(data.folder))
         stored = [np.array(data.features("text", int(row))) for row in rows]
         for row, ids in zip(rows, stored, strict=True):
             text.check_ids(ids, f"{data.folder}, sample {data.ids[row]!r}")

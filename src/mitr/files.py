@@ -32,15 +32,36 @@ def discard_partials(folder: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-@contextmanager
-def new_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
-    """Yield an empty folder beside `path`; it becomes `path` when the block succeeds.
+def check_free(path: Path, marker: str, overwrite: bool) -> None:
+    """Refuse to write where something lies that is not ours to replace; see `new_folder`.
 
     Raises:
-        MitrError: `path` exists and `overwrite` is false.
+        MitrError: with what lies there.
     """
-    if path.exists() and not overwrite:
-        raise MitrError(f"{path} exists already: choose another folder, or pass --overwrite true to replace it")
+    if not path.exists():
+        return
+    if not overwrite:
+        raise MitrError(f"{path} exists already: choose another folder, or pass --overwrite to replace it")
+    if not path.is_dir() or (path / "run.json").exists() or (any(path.iterdir()) and not (path / marker).is_file()):
+        raise MitrError(
+            f"{path} is not replaced: it holds something else (no {marker}, or a run); choose another folder"
+        )
+
+
+@contextmanager
+def new_folder(path: Path, marker: str, overwrite: bool = False) -> Iterator[Path]:
+    """Yield an empty folder beside `path`; it becomes `path` when the block succeeds.
+
+    Args:
+        path: the folder to make.
+        marker: a file that the block writes, by which such a folder is known.
+        overwrite: replace `path`, if it is such a folder and not a run as well.
+
+    Raises:
+        MitrError: `path` exists and may not be replaced.
+    """
+    check_free(path, marker, overwrite)
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)

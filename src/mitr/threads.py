@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import torch
 
+_DEFAULT = torch.get_num_threads()
 WIDE = 256  # features from which a matrix product is worth sharing among cores
 
 
@@ -17,7 +18,5 @@ def use_threads(asked: int, dims: Mapping[str, int]) -> None:
         asked: the number of threads; 0: one if every modality is narrow, else PyTorch's own choice.
         dims: modality -> feature width.
     """
-    if asked:
-        torch.set_num_threads(asked)
-    elif all(dim < WIDE for dim in dims.values()):
-        torch.set_num_threads(1)
+    narrow = all(dim < WIDE for dim in dims.values())
+    torch.set_num_threads(asked or (1 if narrow else _DEFAULT))

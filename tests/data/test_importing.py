@@ -158,3 +158,22 @@ def test_data_modules_do_not_import_torch() -> None:
     modules = ("importing", "inspecting", "normalize", "synth", "verifying")
     code = "import sys; " + "".join(f"import mitr.data.{m}; " for m in modules) + "sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_nothing_to_import_is_refused(tmp_path: Path) -> None:
+    table = splits(tmp_path, *(f"{split}{i},unused" for split in "st" for i in range(3)))
+    with pytest.raises(MitrError, match="nothing to import: the source has no sample"):
+        import_dataset(source(tmp_path), tmp_path / "store", splits=table)
+    (tmp_path / "label.csv").write_text("video_id,clip_id,text,label,mode\na,1,,0.5,train\n")
+    with pytest.raises(MitrError, match="nothing to import: the source has no text, audio or vision"):
+        import_dataset(tmp_path / "label.csv", tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
+def test_overwriting_does_not_eat_the_source(tmp_path: Path) -> None:
+    folder = tmp_path / "source"
+    folder.mkdir()
+    (folder / "label.csv").write_text("video_id,clip_id,text,label,mode\na,1,hello,0.5,train\n")
+    with pytest.raises(MitrError, match="is not replaced"):
+        import_dataset(folder, folder, overwrite=True)
+    assert (folder / "label.csv").exists()

@@ -1,6 +1,7 @@
 """Evaluating runs: tables, files and pages, and what is said when something is missing."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ from made import options
 from mitr.data.store import Dataset
 from mitr.data.synth import synthesise
 from mitr.errors import MitrError
-from mitr.evaluation.evaluate import evaluate, rates_of
+from mitr.evaluation.evaluate import evaluate
 from mitr.evaluation.predicting import predict_at_rates
+from mitr.evaluation.summary import rates_of
 from mitr.training.run import Run, train
 
 
@@ -118,11 +120,55 @@ def test_nothing_is_left_when_the_report_fails(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_existing_report_is_not_overwritten_unasked(run: Run, small: Dataset, tmp_path: Path) -> None:
-    (tmp_path / "report").mkdir()
-    (tmp_path / "report" / "mine.txt").write_text("keep")
+def test_what_lies_at_the_place_of_a_report(run: Run, small: Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "report"
+    evaluate(run, small, out=out, resamples=10, quiet=True)
     with pytest.raises(MitrError, match=r"exists already.*--overwrite"):
-        evaluate(run, small, out=tmp_path / "report", quiet=True)
-    assert (tmp_path / "report" / "mine.txt").read_text() == "keep"
-    evaluate(run, small, out=tmp_path / "report", resamples=10, quiet=True, overwrite=True)
-    assert not (tmp_path / "report" / "mine.txt").exists()
+        evaluate(run, small, out=out, quiet=True)
+    (out / "old.txt").touch()
+    evaluate(run, small, out=out, resamples=10, quiet=True, overwrite=True)
+    assert not (out / "old.txt").exists()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "mine.txt").write_text("keep")
+    for foreign in (tmp_path / "mine", run.folder, small.folder):
+        before = sorted(p.name for p in foreign.iterdir())
+        with pytest.raises(MitrError, match="is not replaced: it holds something else"):
+            evaluate(run, small, out=foreign, quiet=True, overwrite=True)
+        assert sorted(p.name for p in foreign.iterdir()) == before
+
+
+def test_only_the_auilc_protocol_has_an_auilc(run: Run, small: Dataset) -> None:
+    mean = evaluate(run, small, protocol="mean", resamples=10, quiet=True).summary.to_json()
+    assert mean["auilc"] is None
+    assert mean["mean"]["rates"] == [r / 10 for r in range(10)]
+    sims = evaluate(run, small, protocol="complete", family="sims", resamples=10, quiet=True).summary.to_json()
+    assert sims["auilc"] is None
+    assert sims["family"] == "sims"
+    assert "acc3" in sims["by_rate"][0]["metrics"]
+
+
+def test_a_run_that_was_killed_before_its_history(run: Run, small: Dataset, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(run.folder, tmp_path / "run"))
+    (copy / "history.csv").unlink()
+    evaluate(copy, small, out=tmp_path / "report", resamples=10, quiet=True)
+    assert not (tmp_path / "report" / "training.png").exists()
+
+
+def test_data_that_moved_are_named(small: Dataset, run: Run, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(run.folder, tmp_path / "run"))
+    about = json.loads((copy / "run.json").read_text())
+    about["data"]["folder"] = str(tmp_path / "gone")
+    (copy / "run.json").write_text(json.dumps(about))
+    with pytest.raises(MitrError, match=r"no longer at .*gone: name their folder"):
+        evaluate(copy, quiet=True)
+    assert len(evaluate(copy, small, resamples=10, quiet=True).predictions)
+
+
+def test_a_modality_the_model_does_not_know_is_no_evidence(small: Dataset, tmp_path: Path) -> None:
+    """Trained on text alone, evaluated on data with all three: only text counts as observed."""
+    alone = Dataset(small.folder)
+    alone.info.modalities = {"text": alone.info.modalities["text"]}
+    run = train(alone, tmp_path / "run", options(1), quiet=True)
+    table = evaluate(run, small, protocol="auilc", resamples=10, quiet=True).predictions
+    assert (table[["observed_audio", "observed_vision"]] == 0).all().all()
+    assert (table["all_missing"] == (table["observed_text"] == 0)).all()

@@ -40,6 +40,8 @@ def test_one_model_per_rate_trains_on_fixed_masks_at_its_rate(small: Dataset, tm
     mae = (alone["prediction"] - alone["label"]).abs().mean()
     entry = found.aggregate["by_rate"][1]
     assert entry["metrics"]["mae"]["mean"] == pytest.approx(mae)
+    assert found.aggregate["auilc"] is None  # two rates are no AUILC
+    assert "each model&#39;s own missing rate" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_called_again_it_goes_on_and_repeats_nothing(
@@ -79,6 +81,12 @@ def test_called_again_it_goes_on_and_repeats_nothing(
 def test_bad_plans_fail_before_any_training(small: Dataset, tmp_path: Path) -> None:
     with pytest.raises(MitrError, match="must be different"):
         robustness(small, tmp_path / "out", options(1), seeds=(1, 1), quiet=True)
+    with pytest.raises(MitrError, match=r"rates \[0.3, 0.3\] must be different"):
+        robustness(small, tmp_path / "out", options(1), rates=(0.3, 0.3), quiet=True)
+    with pytest.raises(MitrError, match=r"rates \[1.5\] must lie in"):
+        robustness(small, tmp_path / "out", options(1), rates=(1.5,), quiet=True)
+    with pytest.raises(MitrError, match=r"train\.seed must lie"):
+        robustness(small, tmp_path / "out", options(1), seeds=(1, -1), quiet=True)
     assert not (tmp_path / "out").exists()
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "file").touch()

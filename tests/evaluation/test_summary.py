@@ -29,7 +29,7 @@ def table(rates: tuple[float, ...] = (0.0, 0.5, 1.0), n: int = 60, seed: int = 0
 
 
 def summary_json(seed: int = 0, **options) -> dict:
-    return summarise(table(seed=seed), protocol="mean", label_range=RANGE, resamples=30, **options).to_json()
+    return summarise(table(seed=seed), protocol="auilc", label_range=RANGE, resamples=30, **options).to_json()
 
 
 def test_values_and_form() -> None:
@@ -93,7 +93,7 @@ def test_mean_is_over_rates_up_to_point_nine() -> None:
     at = [entry["metrics"]["acc7"]["value"] for entry in value["by_rate"]]
     assert value["mean"]["metrics"]["acc7"]["value"] == pytest.approx((at[0] + at[1]) / 2)
     rates = tuple(0.1 * i for i in range(11))  # 0.1 * 3 and 0.1 * 9 are not exact
-    many = summarise(table(rates), protocol="mean", label_range=RANGE, resamples=5).to_json()
+    many = summarise(table(rates), protocol="auilc", label_range=RANGE, resamples=5).to_json()
     assert many["rates"] == [round(0.1 * i, 1) for i in range(11)]
     assert len(many["mean"]["rates"]) == 10
 
@@ -107,7 +107,7 @@ def test_one_rate_has_neither_area_nor_mean() -> None:
 def test_family_by_name_and_order_of_rows() -> None:
     predictions = table()
     shuffled = predictions.sample(frac=1, random_state=1)
-    options = {"protocol": "mean", "label_range": RANGE, "resamples": 10}
+    options = {"protocol": "auilc", "label_range": RANGE, "resamples": 10}
     assert list(summarise(predictions, family="general", **options).to_json()["auilc"])[2] == "acc7"
     first = summarise(predictions, **options).to_json()
     again = summarise(shuffled, **options).to_json()
@@ -117,7 +117,7 @@ def test_family_by_name_and_order_of_rows() -> None:
 
 
 def test_csv(tmp_path: Path) -> None:
-    summary = summarise(table(), protocol="mean", label_range=RANGE, resamples=10)
+    summary = summarise(table(), protocol="auilc", label_range=RANGE, resamples=10)
     write_by_rate(summary, tmp_path / "by_rate.csv")
     read = pd.read_csv(tmp_path / "by_rate.csv")
     assert list(read)[:9] == list(wide(summary))[:9]
@@ -141,7 +141,7 @@ def test_wrong_tables_are_refused() -> None:
     }
     for message, predictions in cases.items():
         with pytest.raises(MitrError, match=message):
-            summarise(predictions, protocol="mean", label_range=RANGE)
+            summarise(predictions, protocol="auilc", label_range=RANGE)
     with pytest.raises(MitrError, match="protocol"):
         summarise(good, protocol="other", label_range=RANGE)  # type: ignore[arg-type]
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mitr.evaluation.summary import aggregate, summarise
+from mitr.evaluation.summary import Protocol, aggregate, summarise
 
 RANGE = (-3.0, 3.0)
 
@@ -30,7 +30,8 @@ def predictions(rates: tuple[float, ...] = (0.0, 0.5, 1.0), n: int = 40, seed: i
 
 def summary(table: pd.DataFrame | None = None) -> dict[str, Any]:
     table = predictions() if table is None else table
-    return summarise(table, protocol="mean", label_range=RANGE, resamples=20).to_json()
+    protocol: Protocol = "auilc" if table["rate"].nunique() > 1 else "complete"
+    return summarise(table, protocol=protocol, label_range=RANGE, resamples=20).to_json()
 
 
 def over_seeds(seeds: tuple[int, ...] = (1, 2, 3)) -> dict[str, Any]:

@@ -214,3 +214,13 @@ class TestNotFound:
         encoder.tokenizer.unk_token = None
         with pytest.raises(MitrError, match="no unknown"):
             encoder._special_ids("x")
+
+
+def test_ids_of_another_vocabulary_are_refused_by_its_name(minilm: TextEncoder) -> None:
+    minilm.check_vocabulary("bert-base-uncased", "here")
+    minilm.check_vocabulary(None, "here")
+    minilm.check_vocabulary("my/own", "here")
+    with pytest.raises(
+        MitrError, match=r"here: its token ids are of bert-base-chinese .*--text.encoder bert-base-chinese"
+    ):
+        minilm.check_vocabulary("bert-base-chinese", "here")

@@ -174,6 +174,7 @@ def test_switching_losses_off_by_their_weights(small: Dataset, tmp_path: Path) -
     config.loss = LossConfig(1, 1, 0, 0, 0, 0, 0)
     run = train(small, tmp_path / "run", config, quiet=True)
     row = pd.read_csv(run.folder / "history.csv").iloc[0]
+    assert "valid_loss" not in row
     assert row["train_total"] == pytest.approx(row["train_task_student"] + row["train_task_teacher"], rel=1e-5)
 
 
@@ -218,3 +219,75 @@ def test_unknown_model_is_named(small: Dataset, tmp_path: Path) -> None:
     with pytest.raises(MitrError, match="no model 'mitr'; the models are mitr-dnet"):
         train(small, tmp_path / "run", config, quiet=True)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_stopped_while_its_teacher_trains_is_resumed(
+    small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = options(2)
+    config.model = ModelConfig(teacher="separate")
+    train(small, tmp_path / "whole", config, quiet=True)
+    original = Trainer._train_epoch
+
+    def stop_in_the_second(self: Trainer, tick: object) -> dict[str, float]:
+        if self.epoch == 1:
+            raise KeyboardInterrupt
+        return original(self, tick)
+
+    monkeypatch.setattr(Trainer, "_train_epoch", stop_in_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        train(small, tmp_path / "cut", config, quiet=True)
+    monkeypatch.undo()
+    assert not Run(tmp_path / "cut" / "teacher").finished
+    resume(tmp_path / "cut", quiet=True)
+    assert_same_run(tmp_path / "whole" / "teacher", tmp_path / "cut" / "teacher")
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_a_folder_with_other_things_is_no_place_for_a_run(small: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(MitrError, match="not an empty folder"):
+        train(small, small.folder, options(1), quiet=True)
+    assert not (small.folder / "run.json").exists()
+
+
+def test_a_broken_run_json_is_named(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(MitrError, match=r"run.json does not describe a run"):
+        Run(tmp_path)
+
+
+def test_formats_may_differ_between_runs_of_a_process(small: Dataset, tmp_path: Path) -> None:
+    full = train(small, tmp_path / "full", options(3, precision="no"), quiet=True)
+    half = train(small, tmp_path / "half", options(3, precision="bf16"), quiet=True)
+    again = train(small, tmp_path / "again", options(3, precision="no"), quiet=True)
+    assert half.about["best"] == pytest.approx(full.about["best"], rel=0.05)
+    assert half.about["best"] != full.about["best"]
+    assert_same_run(full.folder, again.folder)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_gpu_that_is_not_there_is_said(small: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(MitrError, match="PyTorch sees no GPU here"):
+        train(small, tmp_path / "run", options(1, device="cuda"), quiet=True)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_a_gpu(small: Dataset, tmp_path: Path) -> None:
+    run = train(small, tmp_path / "run", options(2, device="cuda", precision="bf16"), quiet=True)
+    assert mitr.evaluate(run, small, resamples=10, quiet=True).metrics["mae"] < 3
+
+
+def test_a_modality_absent_from_training_is_warned_of(small: Dataset, tmp_path: Path) -> None:
+    data = Dataset(small.folder)
+    data.lengths = dict(data.lengths)
+    data.lengths["audio"] = data.lengths["audio"].copy()
+    data.lengths["audio"][data.indices("train")] = 0
+    with pytest.warns(UserWarning, match="audio is absent from the whole train split"):
+        train(data, tmp_path / "run", options(1), quiet=True)
+
+
+def test_the_selection_rule_names_the_rates_of_each_modality(small: Dataset, tmp_path: Path) -> None:
+    missing = MissingConfig("fixed", 0.1, rate_text=0.9, seeds=(1, 2, 3))
+    run = train(small, tmp_path / "run", options(1, missing=missing), quiet=True)
+    assert "{'text': 0.9, 'audio': 0.1, 'vision': 0.1} (masks of seeds 1, 2, 3)" in run.about["selection"]

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +11,6 @@ import numpy as np
 from mitr.data.cleaning import Tally, clean_features, clean_ids
 from mitr.data.schema import MODALITIES, DatasetInfo, Modality
 from mitr.data.store import Sample, write_store
-from mitr.data.tables import UNUSED
 
 
 class Steps(NamedTuple):
@@ -49,6 +48,19 @@ class Draft:
     modality_labels: dict[str, list[float | None]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
+    def keep(self, rows: list[int]) -> "Draft":
+        """Only these rows of the source."""
+        original = self.steps
+        return replace(
+            self,
+            ids=[self.ids[row] for row in rows],
+            splits=[self.splits[row] for row in rows],
+            labels=[self.labels[row] for row in rows],
+            raw_text=[self.raw_text[row] for row in rows],
+            steps=lambda row: original(rows[row]),
+            modality_labels={m: [labels[row] for row in rows] for m, labels in self.modality_labels.items()},
+        )
+
 
 def is_bert(tokenizer: str | None) -> bool:
     """Whether a vocabulary has BERT's special tokens ([UNK] 100, [CLS] 101, [SEP] 102)."""
@@ -67,8 +79,6 @@ def write_draft(draft: Draft, folder: Path, info: DatasetInfo) -> None:
 def _clean(draft: Draft, info: DatasetInfo) -> Iterator[Sample]:
     tallies = {m: Tally(modality) for m, modality in draft.modalities.items()}
     for row, id_ in enumerate(draft.ids):
-        if draft.splits[row] == UNUSED:
-            continue
         own = {m: value for m, values in draft.modality_labels.items() if (value := values[row]) is not None}
         sample = Sample(id_, draft.splits[row], draft.labels[row], draft.raw_text[row], modality_labels=own)
         steps = draft.steps(row)

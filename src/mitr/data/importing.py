@@ -51,7 +51,7 @@ def import_dataset(
     """
     source, out = Path(source), Path(out)
     kind = _detect(source)
-    with new_folder(out, overwrite) as folder:
+    with new_folder(out, "dataset.json", overwrite) as folder:
         digest = sha256(source) if kind == "mmsa" else _digest(files_of(source))
         if kind == "mmsa":
             draft = read_mmsa(source, text, tokenizer, digest)
@@ -60,8 +60,13 @@ def import_dataset(
         if splits is not None:
             draft.splits = read_splits(Path(splits), draft.ids)
             draft.notes.append(f"split by {Path(splits).name}")
-            if unused := draft.splits.count(UNUSED):
+            unused = draft.splits.count(UNUSED)
+            draft = draft.keep([row for row, split in enumerate(draft.splits) if split != UNUSED])
+            if unused:
                 draft.notes.append(f"{unused} samples were left out, as {Path(splits).name} says")
+        if not draft.modalities or not draft.ids:
+            what = "no text, audio or vision" if draft.ids else "no sample"
+            raise MitrError(f"{source}: there is nothing to import: the source has {what}")
         title = source.parent.resolve().name if source.name == "label.csv" else source.resolve().stem
         info = DatasetInfo(
             name=name or title,

@@ -22,7 +22,7 @@ TextChoice = Literal["auto", "ids", "embeddings", "raw"]
 ALIASES = {"train": "train", "valid": "valid", "dev": "valid", "val": "valid", "test": "test"}
 OWN_LABELS = {"regression_labels_T": "text", "regression_labels_A": "audio", "regression_labels_V": "vision"}
 FIELDS = ("text_bert", "text", "audio", "vision", "raw_text", "id", "regression_labels")
-UNUSED = ("annotations", "classification_labels")
+NOT_IMPORTED = ("annotations", "classification_labels")
 CJK = re.compile("[㐀-䶿一-鿿豈-﫿]")
 
 
@@ -80,7 +80,7 @@ def read_mmsa(path: Path, text: TextChoice = "auto", tokenizer: str | None = Non
     notes += _merged(parts)
     if kind == "ids":
         modalities["text"].tokenizer = _tokenizer(draft, tokenizer, digest)
-    unused = [name for name in UNUSED if any(name in part.content for part in parts)]
+    unused = [name for name in NOT_IMPORTED if any(name in part.content for part in parts)]
     if unused:
         notes.append(f"not imported: {', '.join(unused)} (classes are derived from the labels)")
     return draft

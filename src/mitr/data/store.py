@@ -136,7 +136,10 @@ class Dataset:
         """
         rows = np.flatnonzero(np.array(self.splits) == split)
         if not len(rows):
-            raise MitrError(f"{self.folder} has no {split!r} split (it has {', '.join(sorted(set(self.splits)))})")
+            raise MitrError(
+                f"{self.folder} has no {split!r} split (it has {', '.join(sorted(set(self.splits)))}): choose one of "
+                "these, or import the source again with --splits id_mode.csv"
+            )
         return rows
 
     def features(self, modality: str, row: int) -> np.ndarray:

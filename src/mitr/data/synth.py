@@ -99,7 +99,7 @@ def synthesise(
     notes = [f"synthetic: made by mitr with seed {seed}, no real data; its numbers say nothing about real speech"]
     draft = Draft("synthetic", modalities, ids, names, labels, raw, steps, notes=notes)
     info = DatasetInfo("synthetic", (-3.0, 3.0), {}, Source("synthetic", "synthetic"), synthetic=True)
-    with new_folder(out, overwrite) as folder:
+    with new_folder(out, "dataset.json", overwrite) as folder:
         write_draft(draft, folder, info)
     return Dataset(out)
 

@@ -14,10 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
-from mitr.evaluation.metrics import family_of
 from mitr.evaluation.predicting import PUBLISHED_SEEDS, predict_at_rates
-from mitr.evaluation.summary import Protocol, Summary, summarise, write_by_rate
-from mitr.files import new_folder, replacing, write_json
+from mitr.evaluation.summary import Protocol, Summary, rates_of, summarise, write_by_rate
+from mitr.files import check_free, new_folder, replacing, write_json
 from mitr.report.html import write_evaluation_report
 from mitr.training.run import Run
 
@@ -41,14 +40,6 @@ class Evaluation:
         """The metrics at the lowest rate, by name."""
         first = self.summary.to_json()["by_rate"][0]["metrics"]
         return {name: entry["value"] for name, entry in first.items()}
-
-
-def rates_of(protocol: Protocol, label_range: Sequence[float]) -> list[float]:
-    """The missing rates of a protocol: 0 for `complete`, 0 to 1 (CH-SIMS: 0.5) for `auilc`, 0 to .9 for `mean`."""
-    last = {"complete": 0, "mean": 9, "auilc": 5 if family_of(label_range) == "sims" else 10}
-    if protocol not in last:
-        raise MitrError(f"there is no protocol {protocol!r}; choose complete, auilc or mean")
-    return [step / 10 for step in range(last[protocol] + 1)]
 
 
 def predict(run: Run, data: Dataset, split: str, rates: Sequence[float], quiet: bool = False) -> pd.DataFrame:
@@ -80,6 +71,7 @@ def evaluate(
     out: str | Path | None = None,
     protocol: Protocol = "complete",
     split: str = "test",
+    family: str | None = None,
     resamples: int = 1000,
     overwrite: bool = False,
     quiet: bool = False,
@@ -93,6 +85,7 @@ def evaluate(
         out: folder to make, with predictions.parquet, metrics.json, by_rate.csv, report.html and its pictures.
         protocol: `complete`, `auilc` or `mean` (see `rates_of`).
         split: train, valid or test.
+        family: metrics `mosi`, `sims` or `general`; None: by the label range.
         resamples: bootstrap resamples of the confidence intervals.
         overwrite: replace `out` if it exists.
         quiet: show no progress bar.
@@ -102,17 +95,19 @@ def evaluate(
         MitrError: the run is not trained, the data do not fit it, or `out` exists.
     """
     run = run if isinstance(run, Run) else Run(run)
-    dataset = data if isinstance(data, Dataset) else Dataset(data or run.about["data"]["folder"])
+    dataset = data if isinstance(data, Dataset) else run.data(data)
     out = Path(out) if out else None
-    if out and out.exists() and not overwrite:
-        raise MitrError(f"{out} exists already: choose another folder, or pass --overwrite true to replace it")
-    predictions = predict(run, dataset, split, rates_of(protocol, dataset.info.label_range), quiet)
-    summary = summarise(predictions, protocol=protocol, label_range=dataset.info.label_range, resamples=resamples)
+    if out:
+        check_free(out, "metrics.json", overwrite)  # before the work, not after it
+    scale = dataset.info.label_range
+    predictions = predict(run, dataset, split, rates_of(protocol, scale), quiet)
+    summary = summarise(predictions, protocol=protocol, label_range=scale, family=family, resamples=resamples)
     if out is None:
         return Evaluation(predictions, summary)
     facts = {"model": run.about["network"]["model"], "seed": run.config.train.seed, "split": split}
     about = facts | {"data": data_facts(dataset), "run": run.about, "command": command}
-    with new_folder(out, overwrite) as folder:
+    history = run.folder / "history.csv"  # not yet there if training was killed in its first epoch
+    with new_folder(out, "metrics.json", overwrite) as folder:
         with replacing(folder / "predictions.parquet") as partial:
             predictions.to_parquet(partial, index=False)
         write_json(folder / "metrics.json", summary.to_json() | about)
@@ -122,7 +117,7 @@ def evaluate(
             title=f"{run.about['network']['model']} on {dataset.info.name}",
             summary_json=summary.to_json(),
             predictions=predictions,
-            history=pd.read_csv(run.folder / "history.csv"),
+            history=pd.read_csv(history) if history.exists() else None,
             facts=shown_facts(run, dataset, split, command),
             warnings=warnings_for(run, dataset),
             synthetic=dataset.info.synthetic,

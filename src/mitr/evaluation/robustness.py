@@ -12,8 +12,8 @@ from rich.console import Console
 from mitr.config import MissingConfig, RunConfig
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
-from mitr.evaluation.evaluate import data_facts, predict, rates_of, shown_facts, warnings_for
-from mitr.evaluation.summary import aggregate, results_table, summarise
+from mitr.evaluation.evaluate import data_facts, predict, shown_facts, warnings_for
+from mitr.evaluation.summary import Protocol, aggregate, rates_of, results_table, summarise
 from mitr.files import read_json, replacing, write_json
 from mitr.report.html import write_robustness_report
 from mitr.training.run import Run, resume, train
@@ -45,6 +45,7 @@ def robustness(
     seeds: Sequence[int] = PUBLISHED_RUN_SEEDS,
     rates: Sequence[float] | None = None,
     split: str = "test",
+    family: str | None = None,
     quiet: bool = False,
     command: str | None = None,
 ) -> Robustness:
@@ -59,19 +60,31 @@ def robustness(
         seeds: one training run (per rate) each.
         rates: missing rates; None: those of the AUILC protocol for the label range.
         split: the split to report.
+        family: metrics `mosi`, `sims` or `general`; None: by the label range.
         quiet: show no progress.
         command: the command line to record.
 
     Raises:
-        MitrError: seeds repeated, or the folder belongs to another experiment.
+        MitrError: seeds or rates repeated or out of range, or the folder belongs to another experiment.
     """
     dataset = data if isinstance(data, Dataset) else Dataset(data)
     config = config or RunConfig()
     out = Path(out)
-    if len(set(seeds)) != len(seeds) or not seeds:
-        raise MitrError(f"the seeds {list(seeds)} must be different from each other, and at least one")
     scale = dataset.info.label_range
-    rates = sorted(rates) if rates else rates_of("auilc", scale)
+    published = rates_of("auilc", scale)
+    rates = sorted(rates) if rates else published
+    protocol: Protocol = "auilc" if rates == published else "rates"
+    for what, values in (("seeds", seeds), ("rates", rates)):
+        if len(set(values)) != len(values) or not values:
+            raise MitrError(f"the {what} {list(values)} must be different from each other, and at least one")
+    if not all(0 <= rate <= 1 for rate in rates):
+        raise MitrError(f"the rates {rates} must lie in [0, 1]")
+    groups: list[list[float]] = [[rate] for rate in rates] if per_rate else [rates]
+    configs = {
+        (seed, i): _config_of(config, seed, group[0] if per_rate else None)
+        for seed in seeds
+        for i, group in enumerate(groups)
+    }
     plan = {
         "config": config.to_json(),
         "per_rate": per_rate,
@@ -85,15 +98,15 @@ def robustness(
     run = None
     for seed in seeds:
         tables = []
-        for group in [[rate] for rate in rates] if per_rate else [rates]:
+        for i, group in enumerate(groups):
             name = f"rate-{group[0]}-seed-{seed}" if per_rate else f"seed-{seed}"
             say.print(f"[bold]{name}[/bold]")
-            run = _trained(
-                dataset, out / "runs" / name, _config_of(config, seed, group[0] if per_rate else None), quiet
-            )
+            run = _trained(dataset, out / "runs" / name, configs[seed, i], quiet)
             tables.append(_predictions(run, dataset, split, group, quiet))
         predictions = pd.concat(tables, ignore_index=True)
-        summaries.append(summarise(predictions, protocol="auilc", label_range=scale).to_json() | {"seed": seed})
+        summaries.append(
+            summarise(predictions, protocol=protocol, label_range=scale, family=family).to_json() | {"seed": seed}
+        )
     assert run is not None
     training = "per-rate" if per_rate else "one-model"
     together = aggregate(summaries)
@@ -105,6 +118,10 @@ def robustness(
     )
     facts = shown_facts(run, dataset, split, command)
     facts |= {"Training": training, "Seed": ", ".join(map(str, seeds))}
+    if per_rate:
+        facts |= {
+            "Selection": run.about["selection"].replace(f"missing rates {rates[-1]}", "each model's own missing rate")
+        }
     facts.pop("Epochs")  # each run has its own
     title = f"{config.model.name} on {dataset.info.name}: robustness, {training.replace('-', ' ')}"
     notes = warnings_for(run, dataset)
@@ -142,6 +159,7 @@ def _claim(out: Path, plan: dict[str, Any]) -> None:
     path = out / "plan.json"
     if path.exists():
         old, new = read_json(path), json.loads(json.dumps(plan))  # tuples are lists in JSON
+        old["config"] = json.loads(json.dumps(RunConfig.from_json(old["config"]).to_json()))  # of an older version
         changed = sorted(key for key in new if old.get(key) != new[key])
         if changed:
             raise MitrError(f"{out} belongs to another experiment ({', '.join(changed)} differ): choose another folder")

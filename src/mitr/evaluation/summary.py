@@ -13,8 +13,8 @@ from mitr.evaluation.bootstrap import bootstrap, interval
 from mitr.evaluation.metrics import Array, auilc, defined, ends_of, family_of, measure, zero_for_undefined
 from mitr.files import replacing
 
-Protocol = Literal["complete", "auilc", "mean"]
-PROTOCOLS = ("complete", "auilc", "mean")
+Protocol = Literal["complete", "auilc", "mean", "rates"]
+PROTOCOLS = ("complete", "auilc", "mean", "rates")
 OBSERVED = ("observed_text", "observed_audio", "observed_vision")
 COLUMNS = ("id", "rate", "label", "prediction", "all_missing", *OBSERVED)
 MEAN_UP_TO = 0.9  # at rate 1 nothing is left to see, and the mean says how well what is left is used
@@ -25,7 +25,7 @@ class Summary:
     """What one evaluation says.
 
     Args:
-        protocol: `complete`, `auilc` or `mean`, as asked for.
+        protocol: `complete`, `auilc`, `mean`, or `rates` for others than these have.
         family: metric family.
         label_range: lowest and highest label of the scale.
         level: confidence level of the intervals.
@@ -85,15 +85,15 @@ def summarise(
 ) -> Summary:
     """Metrics per missing rate with paired bootstrap intervals, and their AUILC and mean over the rates.
 
-    `auilc` covers all rates (None with fewer than two); `mean` covers the rates up to 0.9 (None with fewer
-    than two). In both an undefined correlation (a constant answer) counts as 0, and `undefined_as_zero` lists
-    the rates; another undefined metric makes the sum None.
+    `auilc` covers all rates, under the protocol of that name (else None); `mean` covers the rates up to 0.9 (None
+    with fewer than two). In both an undefined correlation (a constant answer) counts as 0, and
+    `undefined_as_zero` lists the rates; another undefined metric makes the sum None.
 
     Args:
         predictions: one row per sample and rate with the columns of `COLUMNS`: `id` (text), `rate` (0 to 1),
             `label` and `prediction` (label units), `all_missing` (bool), `observed_*` (0 to 1). Every rate
             has the same samples.
-        protocol: how the rates came about; only recorded.
+        protocol: how the rates came about.
         label_range: lowest and highest label of the scale.
         family: metric family; None chooses it by `label_range`.
         resamples: bootstrap resamples.
@@ -119,8 +119,19 @@ def summarise(
             row = {"rate": rate, "metric": key, "value": at_rates[index], "low": bounds[0], "high": bounds[1]}
             rows.append(row | {"n": truth.size} | about[index])
     by_rate = pd.DataFrame(rows).sort_values("rate", kind="stable", ignore_index=True)
-    over = {"auilc": _area(rates, values, draws, level), "mean": _mean(rates, values, draws, level)}
+    over = {
+        "auilc": _area(rates, values, draws, level) if protocol == "auilc" else None,
+        "mean": _mean(rates, values, draws, level),
+    }
     return Summary(protocol, family, (low, high), level, resamples, by_rate, over)
+
+
+def rates_of(protocol: Protocol, label_range: Sequence[float]) -> list[float]:
+    """The missing rates of a protocol: 0 for `complete`, 0 to 1 (CH-SIMS: 0.5) for `auilc`, 0 to .9 for `mean`."""
+    last = {"complete": 0, "mean": 9, "auilc": 5 if family_of(label_range) == "sims" else 10}
+    if protocol not in last:
+        raise MitrError(f"there is no protocol {protocol!r}; choose complete, auilc or mean")
+    return [step / 10 for step in range(last[protocol] + 1)]
 
 
 def wide(summary: Summary) -> pd.DataFrame:

@@ -111,7 +111,8 @@ class MitrDNet(Model):
         samples = len(next(iter(pooled.values())))
         fused = self.fusion(*(pooled[m] if m in pooled else self.absence[m].expand(samples, -1) for m in MODALITIES))
         hidden = F.dropout(F.relu(self.head_in(fused)), self.dropout_head, self.training)
-        prediction = self.head_out(hidden).flatten()
+        with torch.autocast(hidden.device.type, enabled=False):  # bf16 would leave a score two or three digits
+            prediction = self.head_out(hidden.float()).flatten()
         return States(prediction, fused, pooled, sequence, projected, predicted, present)
 
     def losses(

@@ -9,6 +9,7 @@ UNDEFINED = "–"
 PROTOCOLS = {
     "complete": "the test set as it is, with nothing removed",
     "auilc": "the field's AUILC protocol: each metric as the area under its curve over the missing rates",
+    "rates": "the test set at chosen missing rates",
     "mean": "the test set at several missing rates, and the mean over those up to 0.9",
 }
 

@@ -15,6 +15,7 @@ from mitr.files import sha256
 from mitr.views import Steps
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+VOCABULARY_SIZES = {"bert-base-uncased": 30522, "bert-base-cased": 28996, "bert-base-chinese": 21128, "minilm": 30522}
 
 
 class TextEncoder(nn.Module):
@@ -43,7 +44,7 @@ class TextEncoder(nn.Module):
         offline: dict[str, Any] = {"local_files_only": not config.allow_download, "trust_remote_code": False}
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(where, **offline)
-            self.model = AutoModel.from_pretrained(where, **offline)
+            self.model = AutoModel.from_pretrained(where, use_safetensors=True, **offline)  # no pickled weights
         except (OSError, ValueError, ImportError) as error:
             raise MitrError(_not_found(config.encoder, error)) from None
         if getattr(self.model, "pooler", None) is not None:
@@ -122,6 +123,20 @@ class TextEncoder(nn.Module):
         for i in long:
             ids[i] = np.append(ids[i][: self.max_tokens - 1], np.int32(self.sep))
         return ids, len(long)
+
+    def check_vocabulary(self, tokenizer: str | None, where: str) -> None:
+        """Refuse token ids that a store says belong to another vocabulary, where the two can be told apart.
+
+        Raises:
+            MitrError: the number of tokens differs.
+        """
+        size = VOCABULARY_SIZES.get(tokenizer or "")
+        if size is not None and size != self.vocabulary_size:
+            raise MitrError(
+                f"{where}: its token ids are of {tokenizer} ({size} tokens), but the text encoder "
+                f"{self.identity['name']!r} knows {self.vocabulary_size}: pass --text.encoder {tokenizer} "
+                "(a folder, or the hub id with --text.allow_download)"
+            )
 
     def check_ids(self, ids: np.ndarray, where: str) -> None:
         """Refuse token ids of another vocabulary.

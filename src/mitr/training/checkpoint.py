@@ -1,6 +1,7 @@
 """Checkpoints: tensors in safetensors, everything else as JSON in its header; written beside and renamed."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ def save(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
     try:
         with replacing(path) as partial:
             save_file(whole, partial, {"about": json.dumps(about)})
+            partial.chmod(0o666 & ~_umask())  # the library makes files that only their owner can read
     except (OSError, SafetensorError) as error:
         raise MitrError(
             f"{path} could not be written ({error}); the last good checkpoint in {path.parent} is untouched. "
@@ -44,6 +46,12 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise MitrError(f"{path} does not exist: this run has no checkpoint yet") from None
     except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
         raise MitrError(f"{path} is not a whole mitr checkpoint: {error}") from None
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def weights(network: nn.Module) -> dict[str, Tensor]:

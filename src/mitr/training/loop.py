@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -34,10 +35,13 @@ LOWER_IS_BETTER = {"loss": True, "mae": True, "corr": False}
 
 def accelerator_for(config: TrainConfig) -> Accelerator:
     """The device and number format that the options ask for."""
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise MitrError("--train.device cuda: PyTorch sees no GPU here; use --train.device auto or cpu")
     cpu = config.device == "cpu" or not torch.cuda.is_available()
     precision = config.precision
     if precision == "auto":
         precision = "bf16" if not cpu and torch.cuda.is_bf16_supported() else "no"
+    AcceleratorState._reset_state(reset_partial_state=True)  # each run of a process has its own device and format
     return Accelerator(cpu=cpu, mixed_precision=precision, gradient_accumulation_steps=config.accumulate)
 
 
@@ -120,7 +124,7 @@ class Trainer:
         return self.epoch >= options.max_epochs or (self.epoch > 0 and waited >= options.patience)
 
     def validate(self) -> dict[str, float]:
-        """MAE, Corr and loss of the incomplete view, means over the validation rates."""
+        """MAE and Corr (and the loss, if it selects) of the incomplete view, means over the validation rates."""
         found: dict[str, list[float]] = defaultdict(list)
         scale = self.valid_set.data.info.label_range
         known = np.isfinite(self.valid_set.labels)
@@ -129,7 +133,8 @@ class Trainer:
             values = compute(family_of(scale), predictions[known], self.valid_set.labels[known], scale)
             for name in ("mae", "corr"):
                 found[name].append(values[name] or 0.0)  # a constant answer follows nothing: Corr 0
-            found["loss"].append(total)
+            if self.config.train.select == "loss":
+                found["loss"].append(total)
         return {name: float(np.mean(values)) for name, values in found.items()}
 
     def resume(self) -> None:

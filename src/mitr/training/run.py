@@ -6,6 +6,7 @@ last one, to resume from), `normalizer.safetensors`, `history.csv`, `tensorboard
 
 import platform
 import subprocess
+import warnings
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +19,7 @@ from accelerate.utils import set_seed
 import mitr
 from mitr.config import RunConfig
 from mitr.data.normalize import Normalizer
+from mitr.data.schema import MODALITIES
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
 from mitr.examples import Examples
@@ -52,8 +54,12 @@ class Run:
             raise MitrError(
                 f"{self.folder} is not a mitr run (it has no run.json): train one with `mitr train DATA --out RUN`"
             )
-        self.about = read_json(self.folder / "run.json")
-        self.config = RunConfig.from_json(self.about["config"], str(self.folder / "run.json"))
+        path = self.folder / "run.json"
+        self.about = read_json(path)
+        needed = {"config", "network", "data", "selection"}
+        if not isinstance(self.about, dict) or not needed <= self.about.keys():
+            raise MitrError(f"{path} does not describe a run of this version")
+        self.config = RunConfig.from_json(self.about["config"], str(path))
 
     @property
     def finished(self) -> bool:
@@ -84,7 +90,19 @@ class Run:
             MitrError: the data do not have the modalities or widths of the run.
         """
         check_fit(self.about["network"], data, str(self.folder))
-        return Examples(data, data.indices(split), self.normalizer(), network.text)
+        known = list(self.about["network"]["modalities"])
+        return Examples(data, data.indices(split), self.normalizer(), network.text, known)
+
+    def data(self, place: str | Path | None = None) -> Dataset:
+        """The store at `place`, or the one that the run was trained on.
+
+        Raises:
+            MitrError: it is not there any more.
+        """
+        trained_on = Path(self.about["data"]["folder"])
+        if place is None and not (trained_on / "dataset.json").exists():
+            raise MitrError(f"the data of {self.folder} are no longer at {trained_on}: name their folder")
+        return Dataset(place or trained_on)
 
 
 def load(folder: str | Path) -> Run:
@@ -120,14 +138,9 @@ def train(
     out = Path(out)
     if (out / "run.json").exists():
         raise MitrError(f"{out} holds a run already: choose another folder, or go on with `mitr train --resume {out}`")
-    teacher_folder = out / "teacher"
-    if config.model.teacher == "separate" and not (teacher_folder / "run.json").exists():
-        alone = replace(config, model=replace(config.model, teacher="shared"))
-        alone = replace(alone, missing=replace(config.missing, schedule="none", modality_rate=0.0, block_share=0.0))
-        train(dataset, teacher_folder, alone, quiet=quiet, command=command)
-    elif config.model.teacher == "separate":
-        resume(teacher_folder, quiet=quiet)
-    _check_labels(dataset)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise MitrError(f"{out} is not an empty folder: choose another one for the run")
+    _check_data(dataset)
     set_seed(config.train.seed)
     normalizer = Normalizer.fit(dataset, config.normalize)
     network = _build(config, _network_facts(dataset, config))
@@ -164,12 +177,9 @@ def resume(folder: str | Path, data: Dataset | str | Path | None = None, *, quie
     if run.finished:
         return run
     discard_partials(run.folder)
-    place = run.about["data"]["folder"] if data is None else data
-    dataset = place if isinstance(place, Dataset) else Dataset(place)
+    dataset = data if isinstance(data, Dataset) else run.data(data)
     if _data_facts(dataset)["sha256"] != run.about["data"]["sha256"]:
         raise MitrError(f"{dataset.folder} is not the data set that {run.folder} was trained on (its hash differs)")
-    if run.config.model.teacher == "separate":
-        resume(run.folder / "teacher", dataset, quiet=quiet)
     set_seed(run.config.train.seed)
     return _continue(run, dataset, _build(run.config, run.about["network"]), quiet)
 
@@ -195,7 +205,9 @@ def check_fit(facts: dict[str, Any], data: Dataset, where: str) -> None:
 
 def _continue(run: Run, data: Dataset, network: Network, quiet: bool) -> Run:
     if run.config.model.teacher == "separate":
-        teacher = Run(run.folder / "teacher").network()
+        initial = torch.get_rng_state()  # the teacher's training must not move the student's first weights
+        teacher = _teacher(run, data, quiet).network()
+        torch.set_rng_state(initial)
         network = Network(network.model, network.text, network.special_tokens, float(network.prior), teacher)
     normalizer = run.normalizer()
     sets = [Examples(data, data.indices(split), normalizer, network.text) for split in ("train", "valid")]
@@ -216,6 +228,15 @@ def _continue(run: Run, data: Dataset, network: Network, quiet: bool) -> Run:
     write_json(run.folder / "run.json", finished)
     (run.folder / "state.safetensors").unlink(missing_ok=True)  # nothing is left to resume
     return Run(run.folder)
+
+
+def _teacher(run: Run, data: Dataset, quiet: bool) -> Run:
+    folder = run.folder / "teacher"
+    if (folder / "run.json").exists():
+        return resume(folder, data, quiet=quiet)
+    alone = replace(run.config, model=replace(run.config.model, teacher="shared"))
+    alone = replace(alone, missing=replace(alone.missing, schedule="none", modality_rate=0.0, block_share=0.0))
+    return train(data, folder, alone, quiet=quiet, command=run.about["command"])
 
 
 def _build(config: RunConfig, facts: dict[str, Any]) -> Network:
@@ -259,15 +280,24 @@ def _data_facts(data: Dataset) -> dict[str, Any]:
 
 def _selection_rule(config: RunConfig) -> str:
     missing = config.missing
-    rates = {"random-rate": missing.validation_rates, "none": (0.0,)}.get(missing.schedule, (missing.rate,))
-    shown = ", ".join(str(rate) for rate in rates)
-    return (
-        f"best {config.train.select} on the validation split, mean over missing rates {shown} (published masks), "
-        f"stopped after {config.train.patience} epochs without improvement; the test split was not used"
+    own = {m: missing.rate_of(m) for m in MODALITIES}
+    if missing.schedule == "random-rate":
+        shown = ", ".join(str(rate) for rate in missing.validation_rates)
+    elif missing.schedule == "none":
+        shown = "0.0"
+    else:
+        shown = str(missing.rate) if len(set(own.values())) == 1 else str(own)
+    seeds = ", ".join(str(seed) for seed in missing.seeds)
+    best = (
+        f"best {config.train.select} on the validation split, mean over missing rates {shown} (masks of seeds {seeds})"
     )
+    return f"{best}, stopped after {config.train.patience} epochs without improvement; the test split was not used"
 
 
-def _check_labels(data: Dataset) -> None:
+def _check_data(data: Dataset) -> None:
+    for m, lengths in data.lengths.items():
+        if not lengths[data.indices("train")].any() and lengths.any():
+            warnings.warn(f"{m} is absent from the whole train split, so nothing is learned of it", stacklevel=3)
     for split in ("train", "valid"):
         rows = data.indices(split)
         if not np.isfinite(data.labels[rows]).any():
