@@ -138,7 +138,6 @@ def _tokens(data: Dataset, rows: np.ndarray, text: TextEncoder) -> list[np.ndarr
                 stacklevel=2,
             )
     else:
-        text.check_vocabulary(data.info.modalities["text"].tokenizer, str(data.folder))
         stored = [np.array(data.features("text", int(row))) for row in rows]
         for row, ids in zip(rows, stored, strict=True):
             text.check_ids(ids, f"{data.folder}, sample {data.ids[row]!r}")

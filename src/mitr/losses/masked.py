@@ -1,6 +1,6 @@
 """Losses over what exists: every mean leaves out samples or steps whose mask is False, and is 0 where none is left.
 
-B samples, T steps, D features. On complete data they equal the published forms (section 5 of the specification).
+B samples, T steps, D features. On complete data they equal the published forms (docs/method.md).
 """
 
 import torch

@@ -8,7 +8,7 @@ from mitr.nn.attention import Attention
 
 
 class TransformerFusion(nn.Module):
-    """Fuse pooled text, audio and vision into one vector (section 4 of the specification).
+    """Fuse pooled text, audio and vision into one vector (docs/method.md).
 
     Args:
         dim: D of the pooled vectors.

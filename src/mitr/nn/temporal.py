@@ -1,4 +1,4 @@
-"""MIB-TRL, the modality-invariant bidirectional temporal module of MITR-DNet (section 3 of the specification).
+"""MIB-TRL, the modality-invariant bidirectional temporal module of MITR-DNet (docs/method.md).
 
 Everything here runs on rows: the n valid steps of a batch, one after the other, (n, D). Padding is never computed.
 """

@@ -184,7 +184,7 @@ def training_curves(history: pd.DataFrame, path: Path | None = None) -> bytes:
             if "train_total" in terms:
                 axis.plot(epochs, curves["train_total"], color="#000000", linewidth=2.2, label="total")
             if len(terms) > 1:
-                axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncol=2, handlelength=1.4)
+                axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.27), ncol=2, handlelength=1.4)
         for axis, name in zip(rows, checks, strict=True):
             marks = {"marker": "o", "markersize": 3.5} if len(epochs) < 40 else {}
             axis.plot(epochs, curves[name], color=BLUE, label=name, **marks)

@@ -144,6 +144,8 @@ def train(
     set_seed(config.train.seed)
     normalizer = Normalizer.fit(dataset, config.normalize)
     network = _build(config, _network_facts(dataset, config))
+    if network.text is not None and dataset.info.modalities["text"].kind == "ids":
+        network.text.check_vocabulary(dataset.info.modalities["text"].tokenizer, str(dataset.folder))
     about = {
         "config": config.to_json(),
         "network": _network_facts(dataset, config) | {"text": network.text.identity if network.text else None},
