@@ -1,4 +1,6 @@
-"""The release's habits against our defaults, on ICT-MMMO's validation splits (test data are not touched).
+"""The release's habits against our defaults, on ICT-MMMO's validation splits.
+
+Together these are the samples that the folds test on, so the table informs and chooses nothing.
 
 python experiments/defaults.py SHARED/data/ict_mmmo --work runs/defaults --out docs/results/defaults.json
 """
