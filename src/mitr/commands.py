@@ -276,7 +276,7 @@ def _print_metrics(summary: dict[str, Any]) -> None:
     if summary["mean"]:
         rows[f"mean to {summary['mean']['rates'][-1]:.1f}"] = summary["mean"]["metrics"]
     keys = list(summary["by_rate"][0]["metrics"])
-    table = Table("missing rate", *(metric(key).label for key in keys))
+    table = Table("rate", *(metric(key).label for key in keys))
     for name, entries in rows.items():
         values = [entries[key].get("value", entries[key].get("mean")) for key in keys]
         table.add_row(name, *("–" if value is None else f"{value:.3f}" for value in values))
