@@ -4,7 +4,16 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
-from mitr.config import LossConfig, MissingConfig, ModelConfig, NormalizeConfig, RunConfig, TextConfig, TrainConfig
+from mitr.config import (
+    PUBLISHED_SEEDS,
+    LossConfig,
+    MissingConfig,
+    ModelConfig,
+    NormalizeConfig,
+    RunConfig,
+    TextConfig,
+    TrainConfig,
+)
 from mitr.errors import MitrError
 
 
@@ -198,7 +207,7 @@ def robustness(
     *,
     out: str,
     per_rate: bool = False,
-    seeds: tuple[int, ...] = (111, 1111, 11111),
+    seeds: tuple[int, ...] = PUBLISHED_SEEDS,
     rates: tuple[float, ...] | None = None,
     split: Literal["valid", "test"] = "test",
     metrics: Literal["auto", "mosi", "sims", "general"] = "auto",

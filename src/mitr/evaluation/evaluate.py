@@ -12,9 +12,10 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from mitr.config import PUBLISHED_SEEDS
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
-from mitr.evaluation.predicting import PUBLISHED_SEEDS, predict_at_rates
+from mitr.evaluation.predicting import predict_at_rates
 from mitr.evaluation.summary import Protocol, Summary, rates_of, summarise, write_by_rate
 from mitr.files import check_free, new_folder, replacing, write_json
 from mitr.report.html import write_evaluation_report

@@ -6,13 +6,12 @@ import numpy as np
 import pandas as pd
 import torch
 
+from mitr.config import PUBLISHED_SEEDS
 from mitr.data.schema import MODALITIES
 from mitr.examples import Batches, Examples
 from mitr.missing import schedules
 from mitr.models.network import Network
 from mitr.views import View, hide, to_device
-
-PUBLISHED_SEEDS = (111, 1111, 11111)
 
 
 def predict_at_rates(

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
-from mitr.config import MissingConfig, RunConfig
+from mitr.config import PUBLISHED_SEEDS, MissingConfig, RunConfig
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
 from mitr.evaluation.evaluate import data_facts, predict, shown_facts, warnings_for
@@ -17,8 +17,6 @@ from mitr.evaluation.summary import Protocol, aggregate, rates_of, results_table
 from mitr.files import read_json, replacing, write_json
 from mitr.report.html import write_robustness_report
 from mitr.training.run import Run, resume, train
-
-PUBLISHED_RUN_SEEDS = (111, 1111, 11111)
 
 
 @dataclass
@@ -42,7 +40,7 @@ def robustness(
     config: RunConfig | None = None,
     *,
     per_rate: bool = False,
-    seeds: Sequence[int] = PUBLISHED_RUN_SEEDS,
+    seeds: Sequence[int] = PUBLISHED_SEEDS,
     rates: Sequence[float] | None = None,
     split: str = "test",
     family: str | None = None,

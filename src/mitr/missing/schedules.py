@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mitr.config import MissingConfig
+from mitr.config import PUBLISHED_SEEDS, MissingConfig
 from mitr.data.schema import MODALITIES
 from mitr.missing import masks
 from mitr.missing.masks import Mask
@@ -45,7 +45,7 @@ def fixed(extents: Mapping[str, Extent], rates: Mapping[str, float], seeds: tupl
     }
 
 
-def at_rate(extents: Mapping[str, Extent], rate: float, seeds: tuple[int, int, int] = (111, 1111, 11111)) -> Masks:
+def at_rate(extents: Mapping[str, Extent], rate: float, seeds: tuple[int, int, int] = PUBLISHED_SEEDS) -> Masks:
     """The published masks with the same rate in all modalities, as evaluation uses them."""
     return fixed(extents, dict.fromkeys(extents, rate), seeds)
 
