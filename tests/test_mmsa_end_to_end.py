@@ -71,3 +71,11 @@ def test_chinese_ids_are_not_read_by_an_english_encoder(tmp_path: Path, minilm: 
     with pytest.raises(MitrError, match=r"token ids are of bert-base-chinese \(21128 tokens\)"):
         train(data, tmp_path / "run", options(1), quiet=True)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_is_not_evaluated_on_ids_of_another_vocabulary(tmp_path: Path, minilm: TextEncoder) -> None:
+    path = mmsa_pickle(tmp_path / "mosi.pkl", minilm)
+    run = train(import_dataset(path, tmp_path / "a", label_range=(-3, 3)), tmp_path / "run", options(1), quiet=True)
+    other = import_dataset(path, tmp_path / "b", label_range=(-3, 3), tokenizer="bert-base-chinese")
+    with pytest.raises(MitrError, match=r"token ids are of bert-base-chinese"):
+        evaluate(run, other, quiet=True)

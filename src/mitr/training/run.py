@@ -90,6 +90,7 @@ class Run:
             MitrError: the data do not have the modalities or widths of the run.
         """
         check_fit(self.about["network"], data, str(self.folder))
+        _check_vocabulary(network, data)
         known = list(self.about["network"]["modalities"])
         return Examples(data, data.indices(split), self.normalizer(), network.text, known)
 
@@ -143,12 +144,12 @@ def train(
     _check_data(dataset)
     set_seed(config.train.seed)
     normalizer = Normalizer.fit(dataset, config.normalize)
-    network = _build(config, _network_facts(dataset, config))
-    if network.text is not None and dataset.info.modalities["text"].kind == "ids":
-        network.text.check_vocabulary(dataset.info.modalities["text"].tokenizer, str(dataset.folder))
+    facts = _network_facts(dataset, config)
+    network = _build(config, facts)
+    _check_vocabulary(network, dataset)
     about = {
         "config": config.to_json(),
-        "network": _network_facts(dataset, config) | {"text": network.text.identity if network.text else None},
+        "network": facts | {"text": network.text.identity if network.text else None},
         "data": _data_facts(dataset),
         "selection": _selection_rule(config),
         "parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
@@ -194,22 +195,24 @@ def check_fit(facts: dict[str, Any], data: Dataset, where: str) -> None:
     """
     for m, expected in facts["modalities"].items():
         about = data.info.modalities.get(m)
-        found = None if about is None else {"kind": about.kind, "dim": about.dim}
-        same = found is not None and found["dim"] == expected["dim"]
-        if found is not None and not same:
+        if about is None:
+            raise MitrError(f"{data.folder} has no {m}, which {where} was trained with; import the set with it")
+        if about.dim != expected["dim"]:
             raise MitrError(
-                f"{data.folder}: {m} is {found['kind']} of width {found['dim']}, but {where} was trained on "
+                f"{data.folder}: {m} is {about.kind} of width {about.dim}, but {where} was trained on "
                 f"{expected['kind']} of width {expected['dim']}; evaluate on data that were made in the same way"
             )
-        if found is None:
-            raise MitrError(f"{data.folder} has no {m}, which {where} was trained with; import the set with it")
+
+
+def _check_vocabulary(network: Network, data: Dataset) -> None:
+    about = data.info.modalities.get("text")
+    if network.text is not None and about is not None and about.kind == "ids":
+        network.text.check_vocabulary(about.tokenizer, str(data.folder))
 
 
 def _continue(run: Run, data: Dataset, network: Network, quiet: bool) -> Run:
     if run.config.model.teacher == "separate":
-        initial = torch.get_rng_state()  # the teacher's training must not move the student's first weights
         teacher = _teacher(run, data, quiet).network()
-        torch.set_rng_state(initial)
         network = Network(network.model, network.text, network.special_tokens, float(network.prior), teacher)
     normalizer = run.normalizer()
     sets = [Examples(data, data.indices(split), normalizer, network.text) for split in ("train", "valid")]
