@@ -47,6 +47,7 @@ class Examples(TorchDataset[tuple[int, Example]]):
         self.modalities = [m for m in MODALITIES if m in wanted]
         self.tokens = _tokens(data, rows, text) if text else None
         self.unknown = text.unknown if text else 0
+        self._extents = {m: self._extent(m) for m in self.modalities}
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -65,30 +66,26 @@ class Examples(TorchDataset[tuple[int, Example]]):
 
     def extents(self) -> dict[str, Extent]:
         """What masks need to know of every modality."""
-        extents = {}
-        for m in self.modalities:
-            about = self.data.info.modalities[m]
-            if m == "text" and self.tokens is not None:
-                lengths = np.array([len(ids) for ids in self.tokens])
-                extents[m] = Extent(lengths, about.padded_length or BERT_PADDED_LENGTH, special_tokens=True)
-            else:
-                extents[m] = Extent(self.data.lengths[m][self.rows], about.padded_length, about.special_tokens)
-        return extents
+        return self._extents
 
     def costs(self) -> np.ndarray:
         """(n,) what makes a sample slow: its tokens where text is encoded, else all of its steps."""
-        lengths = {m: extent.lengths for m, extent in self.extents().items()}
-        return lengths["text"] if self.tokens is not None else np.sum(list(lengths.values()), axis=0)
+        if self.tokens is not None:
+            return self._extents["text"].lengths
+        return np.sum([extent.lengths for extent in self._extents.values()], axis=0)
 
     def collate(self, examples: Sequence[tuple[int, Example]]) -> Batch:
         """Pad examples to the longest of the batch (at least two steps, so that text without [CLS] keeps one)."""
         positions = np.array([position for position, _ in examples])
-        extents_special = {
-            m: m == "text" and (self.tokens is not None or self.data.info.modalities[m].special_tokens)
-            for m in self.modalities
-        }
-        view = {m: _pad([e[m] for _, e in examples], extents_special[m]) for m in self.modalities}
+        view = {m: _pad([e[m] for _, e in examples], extent.special_tokens) for m, extent in self._extents.items()}
         return Batch(torch.from_numpy(positions), torch.from_numpy(self.labels[positions]), view)
+
+    def _extent(self, modality: str) -> Extent:
+        about = self.data.info.modalities[modality]
+        if modality == "text" and self.tokens is not None:
+            lengths = np.array([len(ids) for ids in self.tokens])
+            return Extent(lengths, about.padded_length or BERT_PADDED_LENGTH, special_tokens=True)
+        return Extent(self.data.lengths[modality][self.rows], about.padded_length, about.special_tokens)
 
 
 class Batches:

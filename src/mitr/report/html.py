@@ -1,7 +1,7 @@
 """Self-contained HTML pages of an evaluation: pictures as data URIs, nothing fetched, every text escaped."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from mitr.files import replacing
 from mitr.report import plots, wording
 
 TEMPLATES = Path(__file__).parent / "templates"
+Cell = Callable[[str, Mapping[str, Any]], tuple[str, str]]  # metric and its entry -> value and note
 
 
 def write_evaluation_report(
@@ -61,10 +62,10 @@ def write_evaluation_report(
         warnings,
         synthetic,
         sentences=wording.headline(summary_json),
-        tiles=_tiles(summary_json),
+        tiles=_tiles(summary_json, _interval_cell),
         level=wording.per_cent(summary_json["level"]),
         pair_of=_interval_cell,
-        over=_over_rates(summary_json),
+        over=_over_rates(summary_json, _interval_cell, _interval_areas),
         zeroed=wording.undefined_as_zero(summary_json["auilc"] or {}),
     )
     return _write(folder, page, pictures)
@@ -105,9 +106,9 @@ def write_robustness_report(
         warnings,
         synthetic,
         sentences=wording.headline_of_seeds(aggregate_json),
-        tiles=_tiles_of_seeds(aggregate_json),
+        tiles=_tiles(aggregate_json, _spread_cell),
         pair_of=_spread_cell,
-        over=_over_rates_of_seeds(aggregate_json),
+        over=_over_rates(aggregate_json, _spread_cell, _spread_areas),
         zeroed=wording.undefined_as_zero(aggregate_json["auilc"] or {}),
         per_seed=_per_seed(aggregate_json),
         per_seed_caption=_per_seed_caption(aggregate_json),
@@ -176,16 +177,13 @@ def _modalities(summary: dict[str, Any]) -> list[str]:
     return [name for name in entries[0]["observed"] if any(entry["observed"][name] for entry in entries)]
 
 
-def _tiles(summary: dict[str, Any]) -> list[dict[str, str]]:
+def _tiles(summary: dict[str, Any], cell: Cell) -> list[dict[str, str]]:
     metrics = summary["by_rate"][0]["metrics"]
-    return [
-        {
-            "label": wording.heading(key),
-            "value": wording.amount(key, metrics[key]["value"]),
-            "note": wording.bounds(key, metrics[key]["low"], metrics[key]["high"]),
-        }
-        for key in wording.headline_keys(metrics)
-    ]
+    tiles = []
+    for key in wording.headline_keys(metrics):
+        value, note = cell(key, metrics[key])
+        tiles.append({"label": wording.heading(key), "value": value, "note": note})
+    return tiles
 
 
 def _interval_cell(key: str, entry: Mapping[str, Any]) -> tuple[str, str]:
@@ -196,46 +194,27 @@ def _spread_cell(key: str, entry: Mapping[str, Any]) -> tuple[str, str]:
     return wording.amount(key, entry["mean"]), wording.spread(key, entry["std"])
 
 
-def _over_rates(summary: dict[str, Any]) -> list[dict[str, Any]]:
+def _interval_areas(area: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    divided = {name: area[f"divided_{name}"] for name in ("low", "high")}
+    return area, divided | {"value": area["divided_by_range"]}
+
+
+def _spread_areas(area: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    return area["published"], area["divided_by_range"]
+
+
+def _over_rates(summary: dict[str, Any], cell: Cell, parts: Callable[..., Any]) -> list[dict[str, Any]]:
     """Rows of the table over rates: metric, AUILC as published, divided by its range, and the mean."""
     areas, means = summary["auilc"] or {}, (summary["mean"] or {"metrics": {}})["metrics"]
     rows = []
     for key in areas or means:
-        row = {"key": key}
+        row: dict[str, Any] = {"key": key}
         if area := areas.get(key):
-            divided = {name: area[f"divided_{name}"] for name in ("low", "high")}
-            row["published"] = _interval_cell(key, area)
-            row["divided"] = _interval_cell(key, divided | {"value": area["divided_by_range"]})
+            row["published"], row["divided"] = (cell(key, part) for part in parts(area))
         if mean := means.get(key):
-            row["mean"] = _interval_cell(key, mean)
+            row["mean"] = cell(key, mean)
         rows.append(row)
     return rows
-
-
-def _over_rates_of_seeds(aggregate: dict[str, Any]) -> list[dict[str, Any]]:
-    areas, means = aggregate["auilc"] or {}, (aggregate["mean"] or {"metrics": {}})["metrics"]
-    rows = []
-    for key in areas or means:
-        row = {"key": key}
-        if area := areas.get(key):
-            row["published"] = _spread_cell(key, area["published"])
-            row["divided"] = _spread_cell(key, area["divided_by_range"])
-        if mean := means.get(key):
-            row["mean"] = _spread_cell(key, mean)
-        rows.append(row)
-    return rows
-
-
-def _tiles_of_seeds(aggregate: dict[str, Any]) -> list[dict[str, str]]:
-    metrics = aggregate["by_rate"][0]["metrics"]
-    return [
-        {
-            "label": wording.heading(key),
-            "value": wording.amount(key, metrics[key]["mean"]),
-            "note": wording.spread(key, metrics[key]["std"]),
-        }
-        for key in wording.headline_keys(metrics)
-    ]
 
 
 def _per_seed(aggregate: dict[str, Any]) -> list[dict[str, Any]]:
