@@ -49,7 +49,7 @@ class TestHide:
 
     def test_what_is_missing_by_nature_never_comes_back(self) -> None:
         hidden = hide_one(features(), mask([1, 1, 1, 1], [1, 1, 1, 1]))
-        assert all(torch.equal(a, b) for a, b in zip(hidden, features(), strict=True))
+        assert all(torch.equal(a, b) for a, b in zip(hidden[:4], features()[:4], strict=True))
 
     def test_hidden_tokens_become_unknown_between_cls_and_sep(self) -> None:
         shown = masks.keep_special_tokens(mask([0] * 5, [0] * 5), np.array([4, 3]))
@@ -69,7 +69,7 @@ class TestHide:
     def test_an_absent_modality_has_no_steps(self, steps: Steps) -> None:
         width = steps.valid.shape[1]
         hidden = hide_one(steps, mask([1] * width, [1] * width, absent=[1, 0]))
-        for part, whole in zip(hidden, steps, strict=True):
+        for part, whole in zip(hidden[:4], steps[:4], strict=True):
             assert not part[0].any()
             assert torch.equal(part[1], whole[1])
         assert hidden.present.tolist() == [False, True]
@@ -83,7 +83,7 @@ class TestHide:
     @pytest.mark.parametrize("width", [3, 4, 9])
     def test_masks_may_be_narrower_or_wider_than_the_batch(self, width: int) -> None:
         hidden = hide_one(features(), Mask(np.ones((2, width), bool), np.zeros(2, bool)))
-        assert all(torch.equal(a, b) for a, b in zip(hidden, features(), strict=True))
+        assert all(torch.equal(a, b) for a, b in zip(hidden[:4], features()[:4], strict=True))
 
     def test_each_modality_has_its_own_mask(self) -> None:
         view = {"text": tokens(), "audio": features()}
@@ -97,11 +97,11 @@ class TestHide:
     @given(st.integers(0, 2**16), st.floats(0, 1), st.booleans())
     def test_it_only_takes_away_and_never_in_place(self, seed: int, rate: float, of_tokens: bool) -> None:
         steps = tokens() if of_tokens else features()
-        before = [part.clone() for part in steps]
+        before = [part.clone() for part in steps[:4]]
         random = np.random.default_rng(seed)
         drawn = Mask(random.random(steps.valid.shape) >= rate, random.random(2) < rate / 2)
         hidden = hide_one(steps, drawn)
-        assert all(torch.equal(a, b) for a, b in zip(steps, before, strict=True))
+        assert all(torch.equal(a, b) for a, b in zip(steps[:4], before, strict=True))
         for part in ("valid", "available", "content"):
             assert (getattr(hidden, part) <= getattr(steps, part)).all()
         assert (hidden.available <= hidden.valid).all()
@@ -110,7 +110,7 @@ class TestHide:
         expected = torch.where(where, steps.values, blank)
         assert torch.equal(hidden.values, expected * (hidden.valid if of_tokens else hidden.valid[..., None]))
         again = hide_one(hidden, drawn)
-        assert all(torch.equal(a, b) for a, b in zip(again, hidden, strict=True))
+        assert all(torch.equal(a, b) for a, b in zip(again[:4], hidden[:4], strict=True))
 
 
 def test_all_missing_needs_every_modality_unobserved() -> None:
@@ -121,6 +121,8 @@ def test_all_missing_needs_every_modality_unobserved() -> None:
 
 
 def test_moving_keeps_every_part() -> None:
-    moved = features().to(torch.device("cpu"))
+    steps = features()._replace(summary=torch.ones(2, 3))
+    moved = steps.to(torch.device("cpu"))
     assert isinstance(moved, Steps)
-    assert all(torch.equal(a, b) for a, b in zip(moved, features(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(moved, steps, strict=True))
+    assert features().to(torch.device("cpu")).summary is None

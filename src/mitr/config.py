@@ -37,6 +37,7 @@ class ModelConfig:
         dropout_head: dropout before the last layer (published .5).
         teacher: `shared` weights with the student (as released), or `separate`: a teacher trained first on the
             complete views and then frozen.
+        options: a rival's own options by name (its file in `mitr.models` lists them), instead of its released sizes.
     """
 
     name: str = "mitr-dnet"
@@ -49,6 +50,7 @@ class ModelConfig:
     dropout_embedding: float = 0.2
     dropout_head: float = 0.5
     teacher: Literal["shared", "separate"] = "shared"
+    options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for part in ("text", "audio", "vision", "embedding", "head"):

@@ -20,12 +20,14 @@ class Steps(NamedTuple):
         valid: (B, T) bool, True inside the true length; an absent modality has none.
         available: (B, T) bool, True where the step was observed; never outside `valid`.
         content: (B, T) bool, `valid` without [CLS] and [SEP].
+        summary: (B, D), what a text encoder says of the whole text (its [CLS] state); None where there is none.
     """
 
     values: Tensor
     valid: Tensor
     available: Tensor
     content: Tensor
+    summary: Tensor | None = None
 
     @property
     def present(self) -> Tensor:
@@ -39,7 +41,8 @@ class Steps(NamedTuple):
 
     def to(self, device: torch.device) -> "Steps":
         """The same on another device."""
-        return Steps(*(part.to(device, non_blocking=True) for part in self))
+        parts = {name: part for name, part in self._asdict().items() if part is not None}
+        return Steps(**{name: part.to(device, non_blocking=True) for name, part in parts.items()})
 
 
 View = Mapping[str, Steps]
@@ -57,6 +60,30 @@ class Batch(NamedTuple):
     positions: Tensor
     labels: Tensor
     view: View
+
+
+class Targets(NamedTuple):
+    """What a model is to learn of a batch.
+
+    Attributes:
+        labels: (B,) float32, NaN where not known.
+        positions: (B,) int64, place of each sample in the train split.
+        weights: (B,) float32, how much each sample counts; 1 unless the options say more.
+    """
+
+    labels: Tensor
+    positions: Tensor
+    weights: Tensor
+
+    @classmethod
+    def plain(cls, labels: Tensor) -> "Targets":
+        """Targets of samples that count alike, numbered in their order."""
+        return cls(labels, torch.arange(len(labels), device=labels.device), torch.ones_like(labels))
+
+    @property
+    def known(self) -> Tensor:
+        """(B,) bool: the sample has a label."""
+        return self.labels.isfinite()
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from mitr.missing import masks
-from mitr.views import Steps, hide
+from mitr.views import Steps, Targets, hide
 
 DIMS = {"text": 6, "audio": 5, "vision": 8}
 # five samples; no two alike, and each modality is absent from one of them
@@ -45,7 +45,7 @@ def pad(view: Mapping[str, Steps], extra: int, fill: float = 0.0) -> dict[str, S
 
     padded = {}
     for m, steps in view.items():
-        _, valid, available, content = (longer(part, 0) for part in steps)
+        _, valid, available, content = (longer(part, 0) for part in steps[:4])
         values = longer(steps.values, 0)
         padded[m] = Steps(torch.where(valid[:, :, None], values, fill), valid, available, content)
     return padded
@@ -53,7 +53,7 @@ def pad(view: Mapping[str, Steps], extra: int, fill: float = 0.0) -> dict[str, S
 
 def choose(view: Mapping[str, Steps], rows: Sequence[int]) -> dict[str, Steps]:
     """Some samples of a view."""
-    return {m: Steps(*(part[list(rows)] for part in steps)) for m, steps in view.items()}
+    return {m: Steps(*(part[list(rows)] for part in steps[:4])) for m, steps in view.items()}
 
 
 def take_away(view: Mapping[str, Steps], modality: str, rows: Sequence[int]) -> dict[str, Steps]:
@@ -63,3 +63,10 @@ def take_away(view: Mapping[str, Steps], modality: str, rows: Sequence[int]) -> 
     there[list(rows)] = False
     lost = Steps(steps.values, steps.valid & there, steps.available & there, steps.content & there)
     return {**view, modality: lost}
+
+
+def targets(labels: torch.Tensor, rows: Sequence[int] | None = None) -> Targets:
+    """Targets of all five samples, or of the given rows of them."""
+    if rows is None:
+        return Targets.plain(labels)
+    return Targets(labels[list(rows)], torch.tensor(list(rows)), torch.ones(len(rows)))

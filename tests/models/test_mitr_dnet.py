@@ -11,7 +11,7 @@ from mitr.models.mitr_dnet import MitrDNet
 from mitr.models.network import Network
 from mitr.models.registry import build_model
 from models.cases import LABELS, ModelContract, close, moved
-from models.made import ALL_PRESENT, DIMS, LENGTHS, choose, drop_half, make_view, take_away
+from models.made import ALL_PRESENT, DIMS, LENGTHS, choose, drop_half, make_view, take_away, targets
 
 # over one step the softmax of the fusion's attentions is constant; a key's bias moves all scores alike; a bias in
 # front of BatchNorm is subtracted with the mean
@@ -35,14 +35,14 @@ TERMS = ("simsiam", "reconstruction", "distill_fused", "distill_unimodal", "inva
 def test_the_terms_and_their_weights() -> None:
     model = made(LossConfig(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7))
     complete = make_view(LENGTHS)
-    _, terms = model.losses(complete, drop_half(complete), LABELS)
+    _, terms = model.losses(complete, drop_half(complete), targets(LABELS))
     assert terms.keys() == {"task_student", "task_teacher"} | {f"{term}_{m}" for term in TERMS for m in DIMS}
     expected = {"task_student": 0.1, "task_teacher": 0.2}
     expected |= {
         f"{term}_{m}": weight for term, weight in zip(TERMS, (0.3, 0.4, 0.5, 0.6, 0.7), strict=True) for m in DIMS
     }
     assert {term: model.weight_of(term) for term in terms} == expected
-    out = Network(model)(complete, drop_half(complete), LABELS)
+    out = Network(model)(complete, drop_half(complete), targets(LABELS))
     assert out.total.item() == pytest.approx(
         sum(expected[name] * term.item() for name, term in terms.items()), rel=1e-5
     )
@@ -53,8 +53,8 @@ def test_a_weight_of_zero_switches_a_term_off(only: str) -> None:
     none = dict.fromkeys(asdict(LossConfig()), 0.0)
     complete = make_view(LENGTHS)
     views = complete, drop_half(complete)
-    assert Network(made(LossConfig(**none)))(*views, LABELS).total == 0
-    out = Network(made(LossConfig(**{**none, only: 2.0})))(*views, LABELS)
+    assert Network(made(LossConfig(**none)))(*views, targets(LABELS)).total == 0
+    out = Network(made(LossConfig(**{**none, only: 2.0})))(*views, targets(LABELS))
     expected = sum(term.item() for name, term in out.losses.items() if name.startswith(only))
     assert expected != 0
     assert out.total.item() == pytest.approx(2 * expected, rel=1e-5)
@@ -63,7 +63,7 @@ def test_a_weight_of_zero_switches_a_term_off(only: str) -> None:
 def test_dropping_nothing_leaves_nothing_to_restore_or_to_distil() -> None:
     model = made()
     complete = make_view(LENGTHS)
-    _, terms = model.losses(complete, complete, LABELS)
+    _, terms = model.losses(complete, complete, targets(LABELS))
     for m in DIMS:
         assert terms[f"reconstruction_{m}"] == 0
         assert terms[f"distill_unimodal_{m}"] == 0
@@ -74,13 +74,13 @@ def test_reconstruction_counts_dropped_steps_only() -> None:
     model = made()
     complete = make_view(ALL_PRESENT)
     incomplete = drop_half(complete)
-    _, before = model.losses(complete, incomplete, LABELS)
+    _, before = model.losses(complete, incomplete, targets(LABELS))
     shown = incomplete["audio"].available
     for where, changes in ((shown, False), (complete["audio"].valid & ~shown, True)):
         other = complete["audio"].values + 3.0 * where[:, :, None]
         restored = model.restore["audio"](model.states(incomplete).sequence["audio"])
         changed = {**complete, "audio": complete["audio"]._replace(values=other)}
-        _, after = model.losses(changed, incomplete, LABELS)
+        _, after = model.losses(changed, incomplete, targets(LABELS))
         assert restored.shape == other.shape
         assert moved(after["reconstruction_audio"], before["reconstruction_audio"]) == changes
 
@@ -138,7 +138,7 @@ def test_groups_are_the_published_ones() -> None:
 def test_teacher_and_student_learn_from_each_other_when_they_share_weights() -> None:
     model = made(LossConfig(0, 1, 0, 0, 0, 0, 0))
     complete = make_view(LENGTHS)
-    Network(model)(complete, drop_half(complete), LABELS).total.backward()
+    Network(model)(complete, drop_half(complete), targets(LABELS)).total.backward()
     assert model.head_out.weight.grad.any()
 
 
@@ -152,7 +152,7 @@ class TestFrozenTeacher:
         before = {name: tensor.clone() for name, tensor in teacher.state_dict().items()}
         network = Network(made(), teacher=teacher).train()
         complete = make_view(LENGTHS)
-        network(complete, drop_half(complete), LABELS).total.backward()
+        network(complete, drop_half(complete), targets(LABELS)).total.backward()
         assert not teacher.training
         assert all(p.grad is None and not p.requires_grad for p in teacher.parameters())
         assert all(torch.equal(tensor, before[name]) for name, tensor in teacher.state_dict().items())
@@ -167,7 +167,7 @@ class TestFrozenTeacher:
         student = made()
         complete = make_view(ALL_PRESENT)
         incomplete = drop_half(complete)
-        out = Network(student, teacher=teacher)(complete, incomplete, LABELS)
+        out = Network(student, teacher=teacher)(complete, incomplete, targets(LABELS))
         guide, ours = teacher.model.states(complete), student.states(incomplete)
         assert "task_teacher" not in out.losses
         for m in DIMS:
@@ -183,10 +183,10 @@ def test_a_teacher_that_lacks_a_modality_guides_the_rest() -> None:
     model = made()
     complete = make_view(ALL_PRESENT)
     lacking = take_away(complete, "vision", range(5))
-    _, terms = model.losses(lacking, drop_half(lacking), LABELS)
+    _, terms = model.losses(lacking, drop_half(lacking), targets(LABELS))
     for term in TERMS:
         assert terms[f"{term}_vision"] == 0, term
-    _, full = model.losses(complete, drop_half(complete), LABELS)
+    _, full = model.losses(complete, drop_half(complete), targets(LABELS))
     assert all(full[f"{term}_vision"] != 0 for term in TERMS)
 
 
@@ -197,8 +197,8 @@ def test_samples_of_nothing_leave_the_task_alone() -> None:
         complete = take_away(complete, m, [1])
     incomplete = drop_half(complete)
     rest = [0, 2, 3, 4]
-    _, ours = model.losses(complete, incomplete, LABELS)
-    _, theirs = model.losses(choose(complete, rest), choose(incomplete, rest), LABELS[rest])
+    _, ours = model.losses(complete, incomplete, targets(LABELS))
+    _, theirs = model.losses(choose(complete, rest), choose(incomplete, rest), targets(LABELS, rest))
     assert ours["task_student"].item() == pytest.approx(theirs["task_student"].item(), rel=1e-5)
     assert ours["task_teacher"].item() == pytest.approx(theirs["task_teacher"].item(), rel=1e-5)
 

@@ -8,6 +8,7 @@ import torch
 
 from mitr.config import ModelConfig
 from mitr.models.mitr_dnet import MitrDNet, States
+from mitr.views import Targets
 from models.released_mitr_dnet import ENCODER, RELEASE_NAME, load_release, our_names, released_views
 
 RELEASED = ModelConfig(reversal="channel", causal=True, skip_zero_positions=True)
@@ -64,7 +65,7 @@ def total_and_terms(
     model: MitrDNet, golden: dict[str, np.ndarray]
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor], dict]:
     complete, incomplete, leaves = released_views(golden)
-    _, terms = model.losses(complete, incomplete, torch.from_numpy(golden["inputs/labels"]))
+    _, terms = model.losses(complete, incomplete, Targets.plain(torch.from_numpy(golden["inputs/labels"])))
     return sum(model.weight_of(name) * term for name, term in terms.items()), terms, leaves
 
 

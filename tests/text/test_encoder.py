@@ -1,6 +1,7 @@
 """The text encoder, with the one that needs no network."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 from mitr.config import TextConfig
 from mitr.errors import MitrError
 from mitr.text.encoder import TextEncoder, without_cls
+from mitr.text.memory import MEMORY
 from mitr.views import Steps
 
 IDS = ((101, 2023, 3185, 2001, 2307, 102), (101, 10634, 102), (), (101, 100, 3185, 102))
@@ -51,7 +53,7 @@ class TestStates:
         with torch.no_grad():
             full: Tensor = minilm.model(input_ids=steps.values[:1]).last_hidden_state
         torch.testing.assert_close(out.values[0], full[0, 1:], rtol=1e-4, atol=1e-5)
-        for ours, whole in zip(out[1:], steps[1:], strict=True):
+        for ours, whole in zip(out[1:4], steps[1:4], strict=True):
             assert torch.equal(ours, whole[:, 1:])
         assert out.valid.sum(dim=1).tolist() == [5, 2, 0, 3]  # [SEP] stays
 
@@ -75,6 +77,8 @@ class TestStates:
         cut = without_cls(steps)
         assert cut.values.tolist() == steps.values[:, 1:].tolist()
         assert cut.content.tolist() == steps.content[:, 1:].tolist()
+        assert cut.summary is not None
+        assert cut.summary.tolist() == steps.values[:, 0].tolist()
 
 
 class TestFrozen:
@@ -101,6 +105,12 @@ class TestFrozen:
 
 
 class TestMemory:
+    @pytest.fixture(autouse=True)
+    def forget(self) -> Iterator[None]:
+        MEMORY.sets.clear()
+        yield
+        MEMORY.sets.clear()
+
     @pytest.fixture
     def encoder(self) -> TextEncoder:
         return TextEncoder(TextConfig(finetune=False)).eval()
@@ -121,29 +131,54 @@ class TestMemory:
         self, encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         expected = encoder(batch())
-        encoder.remember([batch(IDS[:2], extra=3)], 1 << 20)
+        encoder.prepare([batch(IDS[:2], extra=3)])
         encoded = self.forbid(encoder, monkeypatch)
         out = encoder(batch())
         assert encoded == [1]  # the last one; the third has no text
         torch.testing.assert_close(out.values[out.valid], expected.values[out.valid], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(out.summary, expected.summary, rtol=1e-4, atol=1e-5)
         assert encoder(batch(IDS[:2])).values.shape == (2, 5, 384)
         assert encoded == [1]
         assert not out.values[2].any()
 
     def test_a_text_with_dropped_tokens_is_another_text(self, encoder: TextEncoder) -> None:
-        encoder.remember([batch(IDS[:1])], 1 << 20)
+        encoder.prepare([batch(IDS[:1])])
         dropped = (101, 2023, 100, 2001, 2307, 102)
         assert not torch.allclose(encoder(batch((dropped, ()))).values[0], encoder(batch(IDS[:1])).values[0], atol=1e-3)
 
-    def test_it_keeps_to_its_bytes(self, encoder: TextEncoder) -> None:
-        encoder.remember([batch(IDS[:2])], 6 * 384 * 4)
-        assert len(encoder.memory) == 1
-        encoder.remember([batch(IDS)], 0)
-        assert len(encoder.memory) == 1
+    def test_another_encoder_object_finds_what_the_first_one_read(
+        self, encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        encoder.prepare([batch(IDS[:2])])
+        other = TextEncoder(TextConfig(finetune=False)).eval()
+        encoded = self.forbid(other, monkeypatch)
+        other.prepare([batch(IDS[:2])])
+        assert encoded == []
+        assert torch.equal(other(batch(IDS[:2])).values, encoder(batch(IDS[:2])).values)
+
+    def test_states_do_not_depend_on_what_was_read_before(self, encoder: TextEncoder) -> None:
+        encoder.prepare([batch(IDS)])
+        apart = encoder(batch(IDS[:1])).values
+        MEMORY.sets.clear()
+        encoder.prepare([batch(IDS[:2], extra=30)])
+        encoder.prepare([batch(IDS)])
+        assert torch.equal(encoder(batch(IDS[:1])).values, apart)
+
+    def test_it_keeps_to_its_bytes(self) -> None:
+        encoder = TextEncoder(TextConfig(finetune=False, memory_mb=1)).eval()
+        encoder.prepare(*([batch(IDS[:2], extra=more)] for more in range(3)))  # one and the same set
+        assert len(MEMORY.sets) == 1
+        encoder.most_bytes = 20_000  # the first text takes 6 states of 1536 bytes
+        encoder.prepare([batch(IDS[:1])], [batch(((101, 2023, 102),))])
+        assert sum(known.size for known in MEMORY.sets.values()) <= 20_000
+        encoder.most_bytes = 6 * 384 * 4 - 1
+        encoder.prepare([batch(IDS[:1])])
+        assert not encoder.known
 
     def test_one_that_learns_remembers_nothing(self, finetuned: TextEncoder) -> None:
-        finetuned.remember([batch()], 1 << 20)
-        assert not finetuned.memory
+        finetuned.prepare([batch()])
+        assert not finetuned.known
+        assert not MEMORY.sets
 
 
 class TestTokens:

@@ -8,14 +8,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def mean_where(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of (B,) values where the (B,) bool mask is true; 0 if it is nowhere true."""
-    return torch.where(mask, values, torch.zeros_like(values)).sum() / mask.sum().clamp(min=1)
+def mean_where(values: Tensor, mask: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean of (B,) values where the (B,) bool mask is true, weighted if asked for; 0 if it is nowhere true.
+
+    A weighted sum is divided by the number of values, so a batch of heavy samples counts for more.
+    """
+    weighted = values if weights is None else values * weights
+    return torch.where(mask, weighted, torch.zeros_like(values)).sum() / mask.sum().clamp(min=1)
 
 
-def l1(prediction: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+def l1(prediction: Tensor, truth: Tensor, mask: Tensor, weights: Tensor | None = None) -> Tensor:
     """Mean absolute error of (B,) predictions."""
-    return mean_where((prediction - torch.where(mask, truth, prediction.detach())).abs(), mask)
+    return mean_where((prediction - torch.where(mask, truth, prediction.detach())).abs(), mask, weights)
 
 
 def vector_l1(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:

@@ -20,13 +20,14 @@ from torch.nn import functional as F
 from mitr.config import LossConfig, ModelConfig
 from mitr.data.schema import MODALITIES
 from mitr.losses import masked
+from mitr.losses.task import Task
 from mitr.models.base import Model
 from mitr.nn.fusion import TransformerFusion
 from mitr.nn.masked import masked_mean
 from mitr.nn.simsiam import SimSiamHead
 from mitr.nn.temporal import BidirectionalTemporal
 from mitr.nn.unimodal import UnimodalEncoder
-from mitr.views import View
+from mitr.views import Targets, View
 
 WIDTH, LEVELS = 25, 4
 DIM = WIDTH * LEVELS  # D = 100, the common width
@@ -61,12 +62,14 @@ class MitrDNet(Model):
         dims: modality -> its feature width, for the modalities that the data set has.
         config: switches and dropout rates.
         loss: weights of the loss terms.
+        task: what is predicted; None: one number, by its absolute error.
     """
 
-    def __init__(self, dims: dict[str, int], config: ModelConfig, loss: LossConfig):
+    def __init__(self, dims: dict[str, int], config: ModelConfig, loss: LossConfig, task: Task | None = None):
         super().__init__()
         self.dims = dims
         self.loss = loss
+        self.task = task or Task()
         self.dropout_head = config.dropout_head
         self.encoder = nn.ModuleDict(
             {
@@ -88,7 +91,7 @@ class MitrDNet(Model):
         self.absence = nn.ParameterDict({m: nn.Parameter(torch.zeros(DIM)) for m in MODALITIES})
         self.fusion = TransformerFusion(DIM)
         self.head_in = nn.Linear(DIM, DIM)
-        self.head_out = nn.Linear(DIM, 1)
+        self.head_out = nn.Linear(DIM, self.task.outputs)
 
     def forward(self, view: View) -> Tensor:
         """A view -> predictions (B,)."""
@@ -112,18 +115,18 @@ class MitrDNet(Model):
         fused = self.fusion(*(pooled[m] if m in pooled else self.absence[m].expand(samples, -1) for m in MODALITIES))
         hidden = F.dropout(F.relu(self.head_in(fused)), self.dropout_head, self.training)
         with torch.autocast(hidden.device.type, enabled=False):  # bf16 would leave a score two or three digits
-            prediction = self.head_out(hidden.float()).flatten()
+            prediction = self.task.answer(self.head_out(hidden.float()))
         return States(prediction, fused, pooled, sequence, projected, predicted, present)
 
     def losses(
-        self, complete: View, incomplete: View, labels: Tensor, teacher: "Model | None" = None
+        self, complete: View, incomplete: View, targets: Targets, teacher: "Model | None" = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Predictions (B,) of the incomplete view, and the loss terms, unweighted, by name.
 
         Args:
             complete: all that the samples have; it may itself lack modalities and steps.
             incomplete: what is left of it.
-            labels: (B,), NaN where not known.
+            targets: labels (B,), NaN where not known, and weights.
             teacher: a frozen MitrDNet; None: this network is its own teacher.
         """
         student = self.states(incomplete)
@@ -132,11 +135,10 @@ class MitrDNet(Model):
         else:
             with torch.no_grad():
                 guide = teacher.states(complete)  # type: ignore[operator]
-        known = labels.isfinite()
-        seen = known & ~self.nothing_observed(complete)
-        terms = {"task_student": masked.l1(student.prediction, labels, seen)}
+        seen = ~self.nothing_observed(complete)
+        terms = {"task_student": self.task.loss(student.prediction, targets, seen)}
         if teacher is None:
-            terms["task_teacher"] = masked.l1(guide.prediction, labels, seen)
+            terms["task_teacher"] = self.task.loss(guide.prediction, targets, seen)
         for m in self.dims:
             both = student.present[m] & guide.present[m]
             terms[f"simsiam_{m}"] = masked.simsiam(

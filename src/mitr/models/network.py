@@ -1,5 +1,6 @@
 """A model with its text encoder and its prior: from batches as they are loaded to predictions and losses."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -7,7 +8,7 @@ from torch import Tensor, nn
 
 from mitr.models.base import Model
 from mitr.text.encoder import TextEncoder, without_cls
-from mitr.views import Steps, View, all_missing
+from mitr.views import Steps, Targets, View, all_missing
 
 
 class Output(NamedTuple):
@@ -54,20 +55,20 @@ class Network(nn.Module):
         self.register_buffer("prior", torch.tensor(prior))
         self._teacher = [teacher.eval().requires_grad_(False)] if teacher else []  # in a list: not a part of us
 
-    def forward(self, complete: View, incomplete: View | None = None, labels: Tensor | None = None) -> Output:
-        """Predict from `complete`; or, given an incomplete view and labels (B,), from that one, with the losses."""
-        if incomplete is None or labels is None:
+    def forward(self, complete: View, incomplete: View | None = None, targets: Targets | None = None) -> Output:
+        """Predict from `complete`; or, given an incomplete view and targets, from that one, with the losses."""
+        if incomplete is None or targets is None:
             return self._answer(self.model(self.encode(complete)), complete, {})
         if self._teacher:
             prediction, losses = self.model.losses(
-                self._teacher[0].encode(complete), self.encode(incomplete), labels, self._teacher[0].model
+                self._teacher[0].encode(complete), self.encode(incomplete), targets, self._teacher[0].model
             )
         else:
-            prediction, losses = self.model.losses(self.encode(complete), self.encode(incomplete), labels)
+            prediction, losses = self.model.losses(self.encode(complete), self.encode(incomplete), targets)
         return self._answer(prediction, incomplete, losses)
 
     def encode(self, view: View) -> dict[str, Steps]:
-        """Token ids become states; the [CLS] step of text is set aside."""
+        """Token ids become states; the [CLS] step of text becomes its summary."""
         encoded = dict(view)
         if "text" in view:
             if self.text is not None:
@@ -75,6 +76,14 @@ class Network(nn.Module):
             elif self.special_tokens:
                 encoded["text"] = without_cls(view["text"])
         return encoded
+
+    def prepare(self, *splits: Sequence[View]) -> None:
+        """Let a frozen text encoder read these splits, each a list of batches, before they are asked for."""
+        texts = [[view["text"] for view in views if "text" in view] for views in splits]
+        if self.text is not None:
+            self.text.prepare(*texts)
+        if self._teacher:
+            self._teacher[0].prepare(*splits)
 
     def to_device(self, device: torch.device) -> "Network":
         """Move the network, and the teacher with it."""

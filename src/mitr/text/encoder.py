@@ -1,7 +1,7 @@
 """The text encoder: found by name, used for its tokens and for its states."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mitr.config import TextConfig
 from mitr.errors import MitrError
 from mitr.files import sha256
+from mitr.text.memory import MEMORY, text_keys
 from mitr.views import Steps
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -61,16 +62,17 @@ class TextEncoder(nn.Module):
             "sha256": _weights_sha256(self.model, where),
         }
         self.model.requires_grad_(self.finetune)
-        self.memory: dict[bytes, Tensor] = {}
+        self.most_bytes = config.memory_mb << 20
+        self.known: dict[bytes, Tensor] = {}
 
     def train(self, mode: bool = True) -> "TextEncoder":
         """A frozen encoder stays in evaluation mode, without dropout."""
         return super().train(mode and self.finetune)
 
     def forward(self, steps: Steps) -> Steps:
-        """Token ids (B, T) -> states (B, T-1, D): [CLS] is set aside, [SEP] stays a valid step."""
-        keys = _keys(steps) if self.memory else [b""] * len(steps.values)
-        known = [i for i, key in enumerate(keys) if key in self.memory]
+        """Token ids (B, T) -> states (B, T-1, D): [CLS] becomes the summary, [SEP] stays a valid step."""
+        keys = text_keys(steps) if self.known else [b""] * len(steps.values)
+        known = [i for i, key in enumerate(keys) if key in self.known]
         unknown = steps.present.clone()
         unknown[known] = False
         states = torch.zeros((*steps.values.shape, self.dim), device=steps.values.device)
@@ -78,28 +80,27 @@ class TextEncoder(nn.Module):
             encoded = self._encode(steps.values[unknown], steps.valid[unknown])
             states = states.to(encoded.dtype).index_copy(0, unknown.nonzero().flatten(), encoded)
         for i in known:
-            remembered = self.memory[keys[i]]
+            remembered = self.known[keys[i]]
             states[i, : len(remembered)] = remembered.to(states)
-        return without_cls(Steps(states, steps.valid, steps.available, steps.content))
+        return without_cls(steps._replace(values=states))
 
-    def remember(self, batches: Iterable[Steps], most_bytes: int) -> None:
-        """Encode texts that will come again and again, once; only a frozen encoder does so.
+    def prepare(self, *sets: Sequence[Steps]) -> None:
+        """Have the states of these sets at hand until the next call, each set a list of batches in a fixed order.
 
-        What is remembered is settled here and not while training, so that a resumed run finds the same states.
-
-        Args:
-            batches: token ids in a fixed order.
-            most_bytes: of memory for states; texts beyond it are encoded whenever they come.
+        A frozen encoder reads each set once in a process (`mitr.text.memory`); one that learns does nothing here.
         """
-        used = sum(states.nbytes for states in self.memory.values())
-        for steps in () if self.finetune else batches:
-            encoded = self._encode(steps.values, steps.valid | ~steps.present[:, None])
-            for key, states, valid in zip(_keys(steps), encoded, steps.valid, strict=True):
-                if key and key not in self.memory and used + states.nbytes <= most_bytes:
-                    self.memory[key] = states[: int(valid.sum())].clone()
-                    used += self.memory[key].nbytes
-            if used + 4 * self.dim >= most_bytes:
-                break
+        if self.finetune or not self.most_bytes:
+            return
+        device = next(self.model.parameters()).device
+        precision = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else ""
+        identity = f"{self.identity['sha256'] or self.identity['name']} {precision} {device}"
+        read = [MEMORY.get(identity, batches, 4 * self.dim, self.most_bytes, self._read) for batches in sets]
+        self.known = {key: states for known in reversed(read) for key, states in known.items()}
+
+    def _read(self, steps: Steps) -> Tensor:
+        device = next(self.model.parameters()).device
+        valid = steps.valid | ~steps.present[:, None]  # an absent text is read as padding, and not remembered
+        return self._encode(steps.values.to(device), valid.to(device))
 
     def _encode(self, ids: Tensor, valid: Tensor) -> Tensor:
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.finetune):
@@ -158,14 +159,10 @@ class TextEncoder(nn.Module):
         return ids
 
 
-def _keys(steps: Steps) -> list[bytes]:
-    ids, lengths = steps.values.cpu().numpy(), steps.valid.sum(dim=1).tolist()
-    return [row[:length].tobytes() for row, length in zip(ids, lengths, strict=True)]
-
-
 def without_cls(steps: Steps) -> Steps:
-    """Set the first step, [CLS], aside."""
-    return Steps(*(part[:, 1:] for part in steps))
+    """Make the first step, [CLS], the summary of the others."""
+    values, valid, available, content = (part[:, 1:] for part in steps[:4])
+    return Steps(values, valid, available, content, steps.values[:, 0])
 
 
 def _place(config: TextConfig) -> str:

@@ -28,8 +28,9 @@ from mitr.missing.schedules import Masks
 from mitr.models.network import Network
 from mitr.training import checkpoint
 from mitr.training.log import Row, TrainingLog
-from mitr.views import Batch, hide, to_device
+from mitr.views import Batch, Targets, View, hide, to_device
 
+READING_BATCH = 64
 LOWER_IS_BETTER = {"loss": True, "mae": True, "corr": False}
 
 
@@ -84,7 +85,9 @@ class Trainer:
         self.best: float | None = None
         self.best_epoch = -1
         self.rows: list[Row] = []
-        self._remember_texts()
+        self.targets = Targets.plain(torch.from_numpy(train.labels).to(self.accelerator.device))
+        network.model.begin(self.targets)
+        self.complete_views = [] if network.text is None or network.text.finetune else self._views(train, None)
 
     def fit(self) -> None:
         """Train until the validation value stops improving or the epochs are used up."""
@@ -145,12 +148,13 @@ class Trainer:
         """
         path = self.folder / "state.safetensors"
         tensors, about = checkpoint.load(path)
-        parts: dict[str, dict[str, Tensor]] = {"weights": {}, "optimizer": {}}
+        parts: dict[str, dict[str, Tensor]] = {"weights": {}, "optimizer": {}, "training": {}}
         for name, tensor in tensors.items():
             part, _, rest = name.partition(":")
             parts[part][rest] = tensor
         checkpoint.load_weights(self.network, parts["weights"], str(path))
         checkpoint.load_optimizer_state(self.network, self.optimizer.optimizer, parts["optimizer"])
+        self.network.model.load_training_state(parts["training"])
         self.epoch, self.best, self.best_epoch = about["epoch"], about["best"], about["best_epoch"]
         self.rows = about["rows"]
 
@@ -158,19 +162,23 @@ class Trainer:
         options = self.config.train
         set_seed(_mix(options.seed, self.epoch))
         self.order.epoch = self.epoch
+        self.network.model.begin_epoch(self.epoch)
         masks = schedules.for_epoch(self.config.missing, self.extents, options.seed, self.epoch)
+        self._prepare(self.train_set, masks)
         self.wrapped.train()
         sums: dict[str, float] = defaultdict(float)
         for index, batch in enumerate(self.loader):
             self._set_rates(self.epoch + index / len(self.order))
             with self.accelerator.accumulate(self.wrapped):
-                output = self.wrapped(batch.view, self._hidden(batch, masks, self.train_set), batch.labels)
+                output = self.wrapped(batch.view, self._hidden(batch, masks, self.train_set), self._targets(batch))
                 # accelerate averages over accumulated batches; the release adds them up
                 self.accelerator.backward(output.total * options.accumulate)
                 if options.clip_norm and self.accelerator.sync_gradients:
                     self.accelerator.clip_grad_norm_(self.wrapped.parameters(), options.clip_norm)
                 self.optimizer.step()
                 self.optimizer.zero_grad()
+            if self.accelerator.sync_gradients:
+                self.network.model.after_step()
             for name, term in (("total", output.total), *output.losses.items()):
                 sums[name] += term.detach().float().item() * len(batch.labels)
             tick()
@@ -190,13 +198,14 @@ class Trainer:
             group["lr"] = share * group["full_lr"]
 
     def _predict_valid(self, masks: Masks) -> tuple[np.ndarray, float]:
+        self._prepare(self.valid_set, masks)
         self.wrapped.eval()
         predictions, total = np.zeros(len(self.valid_set), np.float32), 0.0
         with torch.no_grad():
             for batch in self._batches_of(self.valid_set):
                 hidden = self._hidden(batch, masks, self.valid_set)
                 if self.config.train.select == "loss":
-                    output = self.wrapped(batch.view, hidden, batch.labels)
+                    output = self.wrapped(batch.view, hidden, Targets.plain(batch.labels))
                 else:
                     output = self.wrapped(hidden)
                 predictions[batch.positions.cpu().numpy()] = output.prediction.float().cpu().numpy()
@@ -208,20 +217,21 @@ class Trainer:
         for positions in Batches(examples.costs(), 2 * self.config.train.batch_size):
             yield to_device(examples.collate([examples[p] for p in positions]), self.accelerator.device)
 
-    def _remember_texts(self) -> None:
-        """Let a frozen text encoder read once what it would read again in every epoch."""
-        text = self.network.text
-        if text is None or text.finetune or not self.config.text.memory_mb:
-            return
-        fixed = {"fixed": [schedules.for_epoch(self.config.missing, self.extents, 0, 0)]}
-        train_masks = [None, *fixed.get(self.config.missing.schedule, [])]
-        text.eval()
-        for examples, views in ((self.train_set, train_masks), (self.valid_set, list(self.valid_masks.values()))):
-            for masks in views:
-                batches = self._batches_of(examples)
-                shown = (b.view if masks is None else self._hidden(b, masks, examples) for b in batches)
-                with torch.no_grad():
-                    text.remember((view["text"] for view in shown), self.config.text.memory_mb << 20)
+    def _views(self, examples: Examples, masks: Masks | None) -> list[View]:
+        """A whole split as a frozen text encoder reads it: in batches that no training option changes."""
+        views = []
+        for positions in Batches(examples.costs(), READING_BATCH):
+            batch = examples.collate([examples[p] for p in positions])
+            views.append(batch.view if masks is None else self._hidden(batch, masks, examples))
+        return views
+
+    def _prepare(self, examples: Examples, masks: Masks) -> None:
+        if self.complete_views:
+            with self.accelerator.autocast():
+                self.network.prepare(self.complete_views, self._views(examples, masks))
+
+    def _targets(self, batch: Batch) -> Targets:
+        return Targets(batch.labels, batch.positions, self.targets.weights[batch.positions])
 
     def _hidden(self, batch: Batch, masks: Masks, examples: Examples) -> Any:
         return hide(batch.view, masks, batch.positions, examples.unknown)
@@ -241,6 +251,7 @@ class Trainer:
         tensors = {f"weights:{name}": tensor for name, tensor in checkpoint.weights(self.network).items()}
         optimizer = checkpoint.optimizer_state(self.network, self.optimizer.optimizer)
         tensors |= {f"optimizer:{name}": tensor for name, tensor in optimizer.items()}
+        tensors |= {f"training:{name}": tensor for name, tensor in self.network.model.training_state().items()}
         about = {"epoch": self.epoch, "best": self.best, "best_epoch": self.best_epoch, "rows": self.rows}
         checkpoint.save(self.folder / "state.safetensors", tensors, about)
 
