@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from made import minilm, small, small_text
+from made import emotions, minilm, small, small_text
 
 
 @pytest.fixture(scope="session")
@@ -21,4 +21,4 @@ def shared() -> Path:
     return folder
 
 
-__all__ = ["minilm", "shared", "small", "small_text"]
+__all__ = ["emotions", "minilm", "shared", "small", "small_text"]

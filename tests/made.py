@@ -24,6 +24,13 @@ def small_text(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 @pytest.fixture(scope="session")
+def emotions(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Four classes, and each modality with a class of its own."""
+    folder = tmp_path_factory.mktemp("made") / "emotions"
+    return synthesise(folder, train=64, valid=24, test=24, task="classification", own_labels=True)
+
+
+@pytest.fixture(scope="session")
 def minilm() -> TextEncoder:
     """The English encoder that works without network, frozen."""
     return TextEncoder(TextConfig(finetune=False)).eval()

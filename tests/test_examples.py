@@ -71,6 +71,16 @@ class TestCollate:
         assert len(made) == 3
         assert made.ids == ["s3", "s1", "s0"]
 
+    def test_labels_of_single_modalities_that_are_used(self, tmp_path: Path) -> None:
+        data = store(tmp_path)
+        data.modality_labels = {"audio": np.array([0.5, np.nan, 1, -1], np.float32), "vision": np.zeros(4, np.float32)}
+        made = examples(data, rows=(3, 1, 0))
+        batch = made.collate([made[p] for p in (2, 0, 1)])
+        assert batch.unimodal.keys() == {"audio"}
+        np.testing.assert_array_equal(batch.unimodal["audio"], [0.5, -1, np.nan])
+        data.modality_labels = {}
+        assert not examples(data).unimodal
+
     def test_there_are_always_two_steps(self, tmp_path: Path) -> None:
         made = examples(store(tmp_path))
         for positions in ((2,), (1,), (1, 2)):
@@ -202,6 +212,23 @@ class TestBatches:
         assert order(2, 0) != first
         mates = {frozenset(batch) for batch in first}
         assert len(mates & {frozenset(batch) for batch in order(1, 1)}) < len(mates) / 2  # not only their order
+
+    def test_chances_decide_how_often_a_sample_comes(self) -> None:
+        chances = np.array([0.5, 0.5, 0] * 40) / 40
+        batches = Batches(np.arange(120), 8, 1, chances)
+
+        def drawn(epoch: int) -> list[int]:
+            batches.epoch = epoch
+            made = list(batches)
+            assert len(made) == len(batches)
+            return [p for batch in made for p in batch]
+
+        assert len(drawn(0)) == 120
+        assert drawn(0) == drawn(0) != drawn(1)
+        assert not set(drawn(0)) & set(range(2, 120, 3))
+        assert len(set(drawn(0))) < 80  # with replacement: 1 - 1/e^1.5 of the 80 that can come, about 62
+        often = np.bincount([p for epoch in range(100) for p in drawn(epoch)], minlength=120)
+        np.testing.assert_allclose(often[chances > 0], 150, atol=50)  # 100 epochs of 120 / 80 each; four deviations
 
     def test_batches_hold_samples_of_similar_length(self) -> None:
         lengths = np.random.default_rng(0).integers(1, 500, 640)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from mitr.__main__ import COMMANDS, DATA_COMMANDS, first_line, main
+from mitr.__main__ import COMMANDS, first_line, main
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
-TESTED = re.findall(r"<!-- tested -->\n```(bash|python)\n(.*?)```", README, flags=re.DOTALL)
+BLOCK = re.compile(r"<!-- tested -->\n```(bash|python)\n(.*?)```", flags=re.DOTALL)
+TESTED = BLOCK.findall(README)
 QUICK = {
     "train": ["--train.max_epochs", "1", "--train.threads", "1", "--quiet"],
     "robustness": ["--train.max_epochs", "1", "--train.threads", "1", "--rates", "[0.0,1.0]", "--quiet"],
@@ -43,10 +44,17 @@ def test_real_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: Path
     assert (tmp_path / "runs" / "mosi-robustness" / "report.html").is_file()
 
 
+def test_the_page_on_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[1] / "docs" / "targets.md").read_text()
+    assert [run_commands(block) for _, block in BLOCK.findall(page)] == [4, 3, 1]
+    assert (tmp_path / "reports" / "emotions" / "report.html").is_file()
+    assert "train_unimodal_audio" in (tmp_path / "runs" / "unimodal" / "history.csv").read_text()
+
+
 def test_the_table_of_commands_is_the_registry() -> None:
     rows = dict(re.findall(r"^\| `mitr ([^`]+)` \| (.*) \|$", README, flags=re.MULTILINE))
-    registry = {f"data {name}": function for name, function in DATA_COMMANDS.items()} | COMMANDS
-    assert rows == {name: first_line(function) for name, function in registry.items()}
+    assert rows == {name: first_line(function) for name, function in COMMANDS.items()}
 
 
 def test_links_and_pictures_exist() -> None:

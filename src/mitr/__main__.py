@@ -10,21 +10,25 @@ import mitr
 from mitr import commands
 from mitr.errors import MitrError
 
-ABOUT_DATA = "Import, look at, verify or make data sets."
-DATA_COMMANDS: dict[str, Callable[..., None]] = {
-    "import": commands.data_import,
-    "inspect": commands.data_inspect,
-    "verify": commands.data_verify,
-    "synth": commands.data_synth,
+GROUPS = {
+    "data": "Import, look at, verify or make data sets.",
+    "masks": "Write the masks of test protocols for other programs.",
 }
 COMMANDS: dict[str, Callable[..., None]] = {
+    "data import": commands.data_import,
+    "data inspect": commands.data_inspect,
+    "data verify": commands.data_verify,
+    "data synth": commands.data_synth,
+    "masks export": commands.masks_export,
     "train": commands.train_run,
     "evaluate": commands.evaluate,
     "robustness": commands.robustness,
+    "bench": commands.bench,
+    "reproduce": commands.reproduce,
 }
 
 YES_NO = {"overwrite", "quiet", "per_rate", "text.finetune", "text.allow_download", "model.causal"}
-YES_NO |= {"model.skip_zero_positions"}
+YES_NO |= {"model.skip_zero_positions", "own_labels"}
 
 
 def parser(words: Iterable[str] = ()) -> ArgumentParser:
@@ -32,12 +36,15 @@ def parser(words: Iterable[str] = ()) -> ArgumentParser:
     words = set(words)
     top = ArgumentParser(prog="mitr", description=mitr.__doc__, version=mitr.__version__)
     subcommands = top.add_subcommands(dest="command")
-    data = ArgumentParser(description=ABOUT_DATA)
-    subcommands.add_subcommand("data", data, help=ABOUT_DATA)
-    for place, table in ((data.add_subcommands(dest="data_command"), DATA_COMMANDS), (subcommands, COMMANDS)):
-        for name, function in table.items():
-            own = _parser_of(function) if name in words else ArgumentParser()
-            place.add_subcommand(name, own, help=first_line(function))
+    places = {"": subcommands}
+    for group, about in GROUPS.items():
+        own = ArgumentParser(description=about)
+        subcommands.add_subcommand(group, own, help=about)
+        places[group] = own.add_subcommands(dest="subcommand")
+    for command, function in COMMANDS.items():
+        group, _, name = command.rpartition(" ")
+        own = _parser_of(function) if name in words else ArgumentParser()
+        places[group].add_subcommand(name, own, help=first_line(function))
     return top
 
 
@@ -48,12 +55,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         reader = parser(arguments)
         options = reader.instantiate(reader.parse_args(arguments))
-        chosen = options[options.command]
-        if options.command == "data":
-            function, chosen = DATA_COMMANDS[chosen.data_command], chosen[chosen.data_command]
-        else:
-            function = COMMANDS[options.command]
-        function(**_plain(chosen))
+        command, chosen = options.command, options[options.command]
+        if command in GROUPS:
+            command, chosen = f"{command} {chosen.subcommand}", chosen[chosen.subcommand]
+        COMMANDS[command](**_plain(chosen))
     except MitrError as error:
         print(f"mitr: error: {error}", file=sys.stderr)
         return 2
@@ -85,6 +90,9 @@ def _parser_of(function: Callable[..., None]) -> ArgumentParser:
     if function is commands.train_run:  # DATA may be left out with --resume
         own.add_function_arguments(function, skip={"data"})
         own.add_argument("data", nargs="?", type=str, help="the data set's folder; with --resume only if it has moved")
+    elif function is commands.bench:
+        own.add_function_arguments(function, skip={"data"})
+        own.add_argument("data", nargs="+", type=str, help="folders of data sets, or of the folds of one")
     else:
         own.add_function_arguments(function, as_positional=True)
     return own

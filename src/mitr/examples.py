@@ -45,6 +45,7 @@ class Examples(TorchDataset[tuple[int, Example]]):
         self.ids = [data.ids[row] for row in rows]
         wanted = data.info.modalities if modalities is None else modalities
         self.modalities = [m for m in MODALITIES if m in wanted]
+        self.unimodal = {m: own[rows] for m, own in data.modality_labels.items() if m in self.modalities}
         self.tokens = _tokens(data, rows, text) if text else None
         self.unknown = text.unknown if text else 0
         self._extents = {m: self._extent(m) for m in self.modalities}
@@ -78,7 +79,9 @@ class Examples(TorchDataset[tuple[int, Example]]):
         """Pad examples to the longest of the batch (at least two steps, so that text without [CLS] keeps one)."""
         positions = np.array([position for position, _ in examples])
         view = {m: _pad([e[m] for _, e in examples], extent.special_tokens) for m, extent in self._extents.items()}
-        return Batch(torch.from_numpy(positions), torch.from_numpy(self.labels[positions]), view)
+        labels = torch.from_numpy(self.labels[positions])
+        unimodal = {m: torch.from_numpy(own[positions]) for m, own in self.unimodal.items()}
+        return Batch(torch.from_numpy(positions), labels, view, unimodal)
 
     def _extent(self, modality: str) -> Extent:
         about = self.data.info.modalities[modality]
@@ -98,19 +101,21 @@ class Batches:
         lengths: (n,) the length that costs most, of each sample.
         size: samples a batch; the last one of a window may hold fewer.
         seed: None keeps the order of the split, sorted in windows.
+        chances: (n,) summing to 1; each epoch is drawn with replacement by them. None: every sample once.
     """
 
     WINDOW = 16
 
-    def __init__(self, lengths: np.ndarray, size: int, seed: int | None = None):
-        self.lengths, self.size, self.seed = lengths, size, seed
+    def __init__(self, lengths: np.ndarray, size: int, seed: int | None = None, chances: np.ndarray | None = None):
+        self.lengths, self.size, self.seed, self.chances = lengths, size, seed, chances
         self.epoch = 0
 
     def __iter__(self) -> Iterator[list[int]]:
         order = np.arange(len(self.lengths))
         generator = None if self.seed is None else np.random.default_rng([self.seed, self.epoch, 0xBA7C])
         if generator is not None:
-            order = generator.permutation(order)
+            drawn = self.chances is not None
+            order = generator.choice(order, len(order), drawn, self.chances) if drawn else generator.permutation(order)
         batches: list[list[int]] = []
         for start in range(0, len(order), self.WINDOW * self.size):
             window = order[start : start + self.WINDOW * self.size]

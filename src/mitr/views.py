@@ -4,6 +4,7 @@ B samples, T steps (at least 1, so that a batch without a modality needs no exce
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -46,6 +47,7 @@ class Steps(NamedTuple):
 
 
 View = Mapping[str, Steps]
+NO_LABELS: Mapping[str, Tensor] = MappingProxyType({})
 
 
 class Batch(NamedTuple):
@@ -53,32 +55,36 @@ class Batch(NamedTuple):
 
     Attributes:
         positions: (B,) int64, place of each sample in its split, which finds its masks.
-        labels: (B,) float32, NaN where not known.
+        labels: (B,) float32, or class indices; NaN where not known.
         view: everything that the samples have (the teacher's view).
+        unimodal: modality -> its own label (B,), NaN where not known, for the modalities that have labels of their own.
     """
 
     positions: Tensor
     labels: Tensor
     view: View
+    unimodal: Mapping[str, Tensor] = NO_LABELS
 
 
 class Targets(NamedTuple):
     """What a model is to learn of a batch.
 
     Attributes:
-        labels: (B,) float32, NaN where not known.
+        labels: (B,) float32, or class indices; NaN where not known.
         positions: (B,) int64, place of each sample in the train split.
         weights: (B,) float32, how much each sample counts; 1 unless the options say more.
+        unimodal: modality -> its own label (B,), NaN where not known, for the modalities that have labels of their own.
     """
 
     labels: Tensor
     positions: Tensor
     weights: Tensor
+    unimodal: Mapping[str, Tensor] = NO_LABELS
 
     @classmethod
-    def plain(cls, labels: Tensor) -> "Targets":
+    def plain(cls, labels: Tensor, unimodal: Mapping[str, Tensor] = NO_LABELS) -> "Targets":
         """Targets of samples that count alike, numbered in their order."""
-        return cls(labels, torch.arange(len(labels), device=labels.device), torch.ones_like(labels))
+        return cls(labels, torch.arange(len(labels), device=labels.device), torch.ones_like(labels), unimodal)
 
     @property
     def known(self) -> Tensor:
@@ -89,7 +95,8 @@ class Targets(NamedTuple):
 def to_device(batch: Batch, device: torch.device) -> Batch:
     """Move a batch."""
     view = {m: steps.to(device) for m, steps in batch.view.items()}
-    return Batch(batch.positions.to(device), batch.labels.to(device), view)
+    unimodal = {m: labels.to(device) for m, labels in batch.unimodal.items()}
+    return Batch(batch.positions.to(device), batch.labels.to(device), view, unimodal)
 
 
 def hide(view: View, masks: Mapping[str, Mask], positions: Tensor, unknown_token: int) -> dict[str, Steps]:

@@ -38,6 +38,23 @@ def source(folder: Path) -> Path:
     return path
 
 
+def test_classes_are_counted(tmp_path: Path) -> None:
+    report = inspect(synthesise(tmp_path / "s", train=40, valid=4, test=0, task="classification").folder)
+    assert report.classes is not None
+    assert {name: set(counts) for name, counts in report.classes.items()} == {
+        name: {"train", "valid"} for name in ("angry", "calm", "happy", "sad")
+    }
+    assert sum(counts["train"] for counts in report.classes.values()) == 40
+    lacking = [name for name, counts in report.classes.items() if not counts["valid"]]
+    for name in lacking:
+        assert f"no sample of valid is of the class {name}" in report.warnings
+    assert lacking
+    text = printed(report)
+    assert "4 classes" in text
+    assert f"{report.classes['calm']['train']} · {report.classes['calm']['train'] / 40:.0%}" in text
+    assert "labels from" not in text
+
+
 def test_numbers_and_warnings(tmp_path: Path) -> None:
     report = inspect(source(tmp_path))
     assert list(report.splits) == ["train", "test"]

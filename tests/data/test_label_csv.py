@@ -63,7 +63,8 @@ def load_again(root: Path, **options: Any) -> Dataset:
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "mode empty": ({"rows": ["v,1,a,1,"]}, "row 2: mode is ''"),
     "mode unknown": ({"rows": [ROWS[0], "v,1,a,1,trial"]}, "row 3: mode is 'trial'"),
-    "label no number": ({"rows": ["v,1,a,good,train"]}, "row 2: label is 'good'"),
+    "label no number": ({"rows": [ROWS[0], "w,2,a,good,train"]}, "row 3: label is 'good', not a number; for classes"),
+    "one class": ({"rows": ["v,1,a,good,train"]}, r"label has 1 classes \('good'\); a classification needs 2"),
     "row twice": ({"rows": [ROWS[0], ROWS[0]]}, "row 3: video and clip .* stand in row 2"),
     "row too long": ({"rows": ["v,1,a,b,1,train"]}, "line 2: 6 values for 5 columns"),
     "no rows": ({"rows": []}, "no rows"),
@@ -83,6 +84,48 @@ def test_what_does_not_fit_is_one_clear_error(tmp_path: Path, name: str) -> None
     with pytest.raises(MitrError, match=match):
         load(source)
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+EMOTIONS = ["v,1,a,sad,train", "v,2,b,happy,valid", "w,1,c,,test", "w,2,c, sad,test", "w,3,d,angry,train"]
+
+
+def test_names_are_classes(tmp_path: Path) -> None:
+    data = load(folder(tmp_path, EMOTIONS))
+    assert data.info.classes == ("angry", "happy", "sad")
+    assert data.info.label_range == (0, 2)
+    np.testing.assert_array_equal(data.labels, [2, 1, np.nan, 2, 0])
+    assert "1 samples have no label" in " ".join(data.info.notes)
+    assert not any("label range" in note for note in data.info.notes)
+
+
+def test_labels_of_modalities_are_of_the_same_classes(tmp_path: Path) -> None:
+    rows = [f"{row},{own}" for row, own in zip(EMOTIONS, ("happy", "", "sad", "angry", "angry"), strict=True)]
+    data = load(folder(tmp_path, rows, HEADER + ",label_A"))
+    np.testing.assert_array_equal(data.modality_labels["audio"], [1, np.nan, 2, 0, 0])
+    rows[3] = "w,2,c,sad,test,calm"
+    with pytest.raises(MitrError, match="row 5: label_A is 'calm', which is none of the classes angry, happy, sad"):
+        load(folder(tmp_path / "other", rows, HEADER + ",label_A"))
+
+
+def test_numbers_are_classes_where_that_is_said(tmp_path: Path) -> None:
+    rows = ["v,1,a,10,train", "v,2,b,2,valid", "w,1,c,-1.0,test", "w,2,d,2.0,test"]
+    source = folder(tmp_path, rows)
+    assert load(source).info.classes is None
+    data = load_again(tmp_path, task="classification")
+    assert data.info.classes == ("-1", "2", "10")
+    assert data.labels.tolist() == [2, 1, 0, 1]
+    with pytest.raises(MitrError, match=r"classes -1, 2, 10; leave out --label-range"):
+        import_dataset(source, tmp_path / "ranged", task="classification", label_range=(-1, 10))
+    with pytest.raises(MitrError, match=r"label has 1\.5, which is no class; import it with --task regression"):
+        load(folder(tmp_path / "fractions"), task="classification")
+    with pytest.raises(MitrError, match="row 2: label is 'sad', not a number"):
+        load(folder(tmp_path / "names", EMOTIONS), task="regression")
+
+
+def test_texts_in_the_label_column_are_no_classes(tmp_path: Path) -> None:
+    rows = [f"v,{i},a,saying {i},train" for i in range(101)]
+    with pytest.raises(MitrError, match=r"label has 101 classes \('saying 0', .*, \.\.\.\); .* needs 2 to 100"):
+        load(folder(tmp_path, rows))
 
 
 def test_a_file_that_is_no_npz(tmp_path: Path) -> None:

@@ -121,6 +121,33 @@ def test_own_labels_and_odd_ids(tmp_path: Path) -> None:
     assert "annotations" in notes
 
 
+def test_classes(tmp_path: Path) -> None:
+    own = {"classification_labels_V": [0, 2, 2], "regression_labels_T": [0.1, 0.2, 0.3]}
+    content = split(classification_labels=np.array([2.0, 0, 1]), **own)
+    as_scale = load(tmp_path, {"train": content})
+    assert as_scale.info.classes is None
+    assert as_scale.info.modality_labels == ["text"]
+    assert "not imported: classification_labels (classes are derived" in " ".join(as_scale.info.notes)
+    data = load(tmp_path, {"train": content}, task="classification")
+    assert (data.info.classes, data.info.label_range) == (("0", "1", "2"), (0, 2))
+    assert data.labels.tolist() == [2, 0, 1]
+    assert data.info.modality_labels == ["vision"]
+    assert data.modality_labels["vision"].tolist() == [0, 2, 2]
+    assert "not imported: regression_labels" in data.info.notes
+
+
+def test_named_classes_alone(tmp_path: Path) -> None:
+    content = {"regression_labels": None, "classification_labels": ["sad", None, b"happy"]}
+    data = load(tmp_path, {"train": split(**content), "test": split(**content)}, task="classification")
+    assert data.info.classes == ("happy", "sad")
+    np.testing.assert_array_equal(data.labels[:3], [1, np.nan, 0])
+    assert load(tmp_path, split(**content), task="classification").splits == ["test"] * 3
+    with pytest.raises(MitrError, match=r"'regression_labels' is missing.*for its classes import with --task class"):
+        load(tmp_path, {"train": split(**content)})
+    with pytest.raises(MitrError, match=r"'classification_labels' is missing"):
+        load(tmp_path, {"train": split()}, task="classification")
+
+
 def test_repeated_ids_get_a_suffix(tmp_path: Path) -> None:
     data = load(tmp_path, {"train": split(id=["a", "a", "a#2"])})
     assert data.ids == ["a", "a#3", "a#2"]

@@ -1,5 +1,6 @@
 """Whatever goes into a store comes out of it."""
 
+import json
 import tempfile
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mitr.data.schema import DatasetInfo, Modality, Source
-from mitr.data.store import Dataset, Sample, write_store
+from mitr.data.store import Dataset, Sample, content_sha256, write_store
 from mitr.errors import MitrError
 
 finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
@@ -53,6 +54,27 @@ def test_any_ragged_set_round_trips(made: list[Sample]) -> None:
             for m, empty in (("text", np.zeros(0, np.int32)), ("audio", np.zeros((0, 2), np.float32))):
                 np.testing.assert_array_equal(data.features(m, row), sample.features.get(m, empty))
                 np.testing.assert_array_equal(data.available(m, row), sample.available.get(m, np.zeros(0, bool)))
+
+
+def test_a_store_from_before_there_were_classes_opens(tmp_path: Path) -> None:
+    made = [Sample("a", "train", 1.0, features={"audio": np.ones((3, 2), np.float32)})]
+    write_store(tmp_path, made, DatasetInfo("x", (-3, 3), {"audio": Modality("features", 2)}, Source("x", "test")))
+    about = json.loads((tmp_path / "dataset.json").read_text())
+    assert about.pop("classes") is None
+    (tmp_path / "dataset.json").write_text(json.dumps(about))
+    data = Dataset(tmp_path)
+    assert data.info.classes is None
+    assert data.info.content_sha256 == content_sha256(tmp_path)
+
+
+def test_the_classes_come_back(tmp_path: Path) -> None:
+    modalities = {"audio": Modality("features", 2)}
+    made = [Sample("a", "train", 1.0, features={"audio": np.ones((3, 2), np.float32)}), Sample("b", "train", None)]
+    info = DatasetInfo("x", (0, 1), modalities, Source("x", "test"), classes=("angry", "sad"))
+    write_store(tmp_path, made, info)
+    data = Dataset(tmp_path)
+    assert data.info.classes == ("angry", "sad")
+    np.testing.assert_array_equal(data.labels, [1, np.nan])
 
 
 def test_damage_is_told(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from sklearn.linear_model import Ridge
 
@@ -75,6 +76,39 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     for file in ("samples.parquet", "features.safetensors", "dataset.json"):
         first, second, other = ((tmp_path / name / file).read_bytes() for name in "abc")
         assert first == second != other
+
+
+def test_the_regression_set_is_what_it_always_was(tmp_path: Path) -> None:
+    made = synthesise(tmp_path / "s", seed=3, train=20, valid=5, test=5)
+    assert made.labels[:6].tolist() == pytest.approx([-0.7, -2.0, 0.4, 0.9, -2.4, -1.4])
+    columns = ["id", "split", "raw_text", "label", "cleaned_text", "cleaned_audio", "cleaned_vision"]
+    assert pq.read_schema(made.folder / "samples.parquet").names == columns
+    with_own = synthesise(tmp_path / "own", seed=3, train=20, valid=5, test=5, own_labels=True)
+    assert with_own.labels.tolist() == made.labels.tolist()
+
+
+def test_labels_of_single_modalities_follow_what_each_carries(tmp_path: Path) -> None:
+    data = synthesise(tmp_path / "s", own_labels=True)
+    assert data.info.modality_labels == list(MODALITIES)
+    together = np.mean([data.modality_labels[m] for m in MODALITIES], axis=0)
+    for m in MODALITIES:
+        own = data.modality_labels[m]
+        assert np.abs(own).max() <= 3
+        assert 0.4 < np.corrcoef(own, data.labels)[0, 1] < 0.8
+    assert np.corrcoef(together, data.labels)[0, 1] > 0.95
+
+
+def test_classes_are_quadrants_of_unequal_frequency(tmp_path: Path) -> None:
+    data = synthesise(tmp_path / "s", train=2000, valid=0, test=0, task="classification", own_labels=True)
+    assert data.info.classes == ("angry", "calm", "happy", "sad")
+    assert data.info.label_range == (0, 3)
+    # pleasant: above -0.5, 69.1 %; aroused: above 0.3, 38.2 %
+    shares = np.bincount(data.labels.astype(int), minlength=4) / len(data)
+    np.testing.assert_allclose(shares, [0.309 * 0.382, 0.691 * 0.618, 0.691 * 0.382, 0.309 * 0.618], atol=0.03)
+    pleasant, vision = np.isin(data.labels, (1, 2)), np.isin(data.modality_labels["vision"], (1, 2))
+    assert (pleasant == vision).all()  # all modalities carry it
+    aroused, alone = np.isin(data.labels, (0, 2)), np.isin(data.modality_labels["vision"], (0, 2))
+    assert 0.5 < (aroused == alone).mean() < 0.9
 
 
 def test_raw_text_carries_the_evidence(tmp_path: Path) -> None:

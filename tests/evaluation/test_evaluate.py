@@ -81,6 +81,31 @@ def test_complete_view_is_the_network_without_masks(run: Run, small: Dataset) ->
     assert table["id"].tolist() == [small.ids[row] for row in small.indices("test")]
 
 
+def test_an_evaluation_of_classes(emotions: Dataset, tmp_path: Path) -> None:
+    run = train(emotions, tmp_path / "run", options(4, lr=3e-3), quiet=True)
+    found = evaluate(run, emotions, out=tmp_path / "out", protocol="auilc", resamples=20, quiet=True)
+    table = pd.read_parquet(tmp_path / "out" / "predictions.parquet")
+    names = [f"probability_{name}" for name in emotions.info.classes or ()]
+    shares = table[names].to_numpy()
+    assert shares.sum(axis=1) == pytest.approx(1)
+    assert (shares.argmax(axis=1) == table["prediction"]).all()
+    complete = table[table["rate"] == 0]
+    assert found.metrics["accuracy"] == pytest.approx((complete["prediction"] == complete["label"]).mean())
+    assert list(found.metrics) == ["accuracy", "ua", "f1_weighted", "f1_macro"]
+    assert found.metrics["accuracy"] > 0.35  # the synthetic set can be learned a little even from 64 samples
+    labels = emotions.labels[emotions.indices("train")].astype(int)
+    last = table[table["rate"] == 1]
+    assert (last["prediction"] == np.bincount(labels).argmax()).all()
+    assert last[names].to_numpy()[0] == pytest.approx((np.bincount(labels, minlength=4) + 1) / (len(labels) + 4))
+    summary = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert (summary["family"], summary["label_range"]) == ("classes", [0, 3])
+    assert summary["auilc"]["ua"]["value"] < 1
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "0 angry, 1 calm, 2 happy, 3 sad" in page
+    with pytest.raises(MitrError, match="metrics 'mosi' are not for labels that are classes"):
+        evaluate(run, emotions, family="mosi", quiet=True)
+
+
 def test_rates_of_the_protocols() -> None:
     assert rates_of("complete", (-3, 3)) == [0.0]
     assert rates_of("auilc", (-3, 3)) == [r / 10 for r in range(11)]

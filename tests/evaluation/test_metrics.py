@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import pearsonr
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
 from mitr.errors import MitrError
-from mitr.evaluation.metrics import METRICS, auilc, compute, family_of, measure, metric, metric_keys
+from mitr.evaluation.metrics import METRICS, auilc, chosen_family, compute, family_of, measure, metric, metric_keys
 
 RANGES = {"mosi": (-3.0, 3.0), "sims": (-1.0, 1.0), "general": (-2.0, 2.0)}
 MMSA = {
@@ -35,6 +36,12 @@ MMSA = {
         "f1": "F1_score",
     },
 }
+CLASSES = {
+    "accuracy": accuracy_score,
+    "ua": balanced_accuracy_score,
+    "f1_weighted": partial(f1_score, average="weighted"),
+    "f1_macro": partial(f1_score, average="macro"),
+}
 families = st.sampled_from(sorted(RANGES))
 
 
@@ -47,6 +54,45 @@ def pairs(draw, smallest: int = 1):
     tenths = st.lists(st.integers(-edge - 8, edge + 8), min_size=n, max_size=n)
     labels = st.lists(st.integers(-edge, edge), min_size=n, max_size=n)
     return family, np.array(draw(tenths)) / 10, np.array(draw(labels)) / 10
+
+
+def test_classes_counted_by_hand() -> None:
+    truth, prediction = [0, 0, 0, 1, 1, 2], [0, 0, 1, 1, 3, 0]
+    # recalls 2/3, 1/2, 0; F1 2*2/(3+3), 2*1/(2+2), 0, and 0 for class 3, which no label has
+    values = compute("classes", prediction, truth, (0, 4))
+    expected = {"accuracy": 3 / 6, "ua": (2 / 3 + 1 / 2 + 0) / 3}
+    expected |= {"f1_weighted": (3 * 2 / 3 + 2 * 1 / 2) / 6, "f1_macro": (2 / 3 + 1 / 2 + 0 + 0) / 4}
+    assert values == pytest.approx(expected)
+    assert set(compute("classes", [], [], (0, 4)).values()) == {None}
+
+
+@settings(deadline=None, derandomize=True)
+@given(st.integers(2, 6), st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=30))
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true", "ignore:A single label was found")
+def test_classes_as_scikit_learn_has_them(classes: int, drawn: list[tuple[int, int]]) -> None:
+    truth, prediction = np.array(drawn).T % classes
+    values = compute("classes", prediction, truth, (0, classes - 1))
+    for key, score in CLASSES.items():
+        assert values[key] == pytest.approx(score(truth, prediction)), key
+
+
+def test_resamples_of_classes_are_metrics_of_repeated_samples() -> None:
+    truth, prediction = np.array([0.0, 1, 2, 1]), np.array([[0.0, 1, 1, 2], [0, 0, 2, 1]])
+    counts = np.array([[1.0, 1, 1, 1], [2, 0, 1, 1], [0, 4, 0, 0]])
+    drawn = measure("classes", prediction, truth, (0, 2), counts)
+    for row, how_often in enumerate(counts.astype(int)):
+        for model in range(2):
+            alone = compute("classes", np.repeat(prediction[model], how_often), np.repeat(truth, how_often), (0, 2))
+            assert {key: values[model, row] for key, values in drawn.items()} == pytest.approx(alone)
+
+
+def test_the_family_of_labels() -> None:
+    assert family_of((0, 3), ("a", "b", "c", "d")) == chosen_family(None, (0, 3), ("a", "b", "c", "d")) == "classes"
+    assert chosen_family("general", (-3, 3), None) == "general"
+    with pytest.raises(MitrError, match="metrics 'mosi' are not for labels that are classes"):
+        chosen_family("mosi", (0, 1), ("a", "b"))
+    with pytest.raises(MitrError, match="metrics 'classes' are not for labels that are numbers"):
+        chosen_family("classes", (-3, 3), None)
 
 
 @pytest.mark.parametrize("family", sorted(MMSA))
@@ -218,7 +264,7 @@ def test_wrong_input_is_refused() -> None:
         with pytest.raises(MitrError, match="range"):
             family_of(label_range)
     with pytest.raises(MitrError, match="no metric"):
-        metric("accuracy")
+        metric("accurate")
 
 
 def test_auilc() -> None:

@@ -29,6 +29,15 @@ def test_one_model_for_all_rates(small: Dataset, tmp_path: Path) -> None:
     assert set(pd.read_csv(tmp_path / "out" / "results.csv")["training"]) == {"one-model"}
 
 
+def test_robustness_of_classes(emotions: Dataset, tmp_path: Path) -> None:
+    found = robustness(emotions, tmp_path / "out", options(1), seeds=(1, 2), rates=(0.0, 1.0), quiet=True)
+    assert set(found.results["metric"].str.removeprefix("mean.")) == {"accuracy", "ua", "f1_weighted", "f1_macro"}
+    assert found.aggregate["by_rate"][1]["metrics"]["ua"]["mean"] == pytest.approx(0.25)  # always the same class
+    assert "labelled with 4 classes" in (tmp_path / "out" / "report.html").read_text()
+    again = robustness(emotions, tmp_path / "out", options(1), seeds=(1, 2), rates=(0.0, 1.0), quiet=True)
+    pd.testing.assert_frame_equal(again.results, found.results)
+
+
 def test_one_model_per_rate_trains_on_fixed_masks_at_its_rate(small: Dataset, tmp_path: Path) -> None:
     found = robustness(small, tmp_path / "out", options(1), per_rate=True, seeds=(7,), rates=(0.0, 0.6), quiet=True)
     run = Run(tmp_path / "out" / "runs" / "rate-0.6-seed-7")

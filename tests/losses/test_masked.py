@@ -25,6 +25,26 @@ def test_l1_leaves_unknown_labels_out() -> None:
     assert prediction.grad.tolist() == [0.5, -0.5, 0.0]
 
 
+def test_cross_entropy_leaves_unknown_classes_out() -> None:
+    logits = torch.tensor([[0.0, 0.0, 0.0], [9.0, 0.0, 9.0]], requires_grad=True)
+    loss = masked.cross_entropy(logits, torch.tensor([2.0, torch.nan]), FIRST)
+    assert loss.item() == pytest.approx(1.0986123)
+    loss.backward()
+    assert logits.grad[0].tolist() == pytest.approx([1 / 3, 1 / 3, -2 / 3])
+    assert not logits.grad[1].any()
+    double = masked.cross_entropy(logits, torch.tensor([2.0, torch.nan]), FIRST, torch.tensor([2.0, 5.0]))
+    assert double.item() == pytest.approx(2 * 1.0986123)
+
+
+def test_mse_leaves_unknown_labels_out() -> None:
+    prediction = torch.tensor([1.0, -2.0, 7.0], requires_grad=True)
+    truth, known = torch.tensor([0.5, 1.0, torch.nan]), torch.tensor([True, True, False])
+    loss = masked.mse(prediction, truth, known, torch.tensor([2.0, 1.0, 1.0]))
+    assert loss.item() == pytest.approx((2 * 0.25 + 9) / 2)
+    masked.mse(prediction, truth, known).backward()
+    assert prediction.grad.tolist() == [0.5, -3.0, 0.0]
+
+
 def test_vector_l1() -> None:
     assert masked.vector_l1(A, B, YES).item() == pytest.approx((2 / 2 + 4 / 2) / 2)
     assert masked.vector_l1(A, B, FIRST) == 1

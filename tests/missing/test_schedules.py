@@ -6,7 +6,7 @@ import pytest
 from mitr.config import MissingConfig
 from mitr.errors import MitrError
 from mitr.missing import masks, schedules
-from mitr.missing.schedules import Extent, Masks, for_epoch, for_validation
+from mitr.missing.schedules import Extent, Masks, described_validation, for_epoch, for_validation
 
 N = 500
 SEEDS = (111, 1111, 11111)
@@ -196,6 +196,74 @@ class TestValidation:
         views = for_validation(MissingConfig(schedule="none"), extents(10))
         assert list(views) == ["0.0"]
         assert all(mask.keep[:, :40].all() for mask in views["0.0"].values())
+
+    @pytest.mark.parametrize("schedule", ["random-rate", "fresh", "fixed"])
+    def test_by_whole_modalities(self, schedule: str) -> None:
+        views = for_validation(
+            MissingConfig(schedule=schedule, validate="modality-rate", validation_rates=(0.0, 0.4)), extents()
+        )
+        assert list(views) == ["0.0", "0.4"]
+        absent = {name: np.stack([mask.absent for mask in drawn.values()]) for name, drawn in views.items()}
+        assert not absent["0.0"].any()
+        assert absent["0.4"].mean() == pytest.approx(0.4 - 0.4**3 / 3, abs=0.04)
+        assert not absent["0.4"].all(axis=0).any()
+        for mask in views["0.4"].values():
+            assert (mask.keep[:, :40] == ~mask.absent[:, None]).all()
+
+    @pytest.mark.parametrize("schedule", ["random-rate", "fresh", "fixed"])
+    def test_by_combinations(self, schedule: str) -> None:
+        views = for_validation(MissingConfig(schedule=schedule, validate="combinations"), extents(4))
+        assert list(views) == [
+            "text", "audio", "vision", "text+audio", "text+vision", "audio+vision", "text+audio+vision",
+        ]  # fmt: skip
+        for name, drawn in views.items():
+            assert {m for m in drawn if not drawn[m].absent.any()} == set(name.split("+"))
+            assert all(mask.absent.all() or mask.keep[:, :40].all() for mask in drawn.values())
+
+    @pytest.mark.parametrize("schedule", ["random-rate", "fresh", "fixed"])
+    def test_by_gaps(self, schedule: str) -> None:
+        config = MissingConfig(schedule=schedule, validate="blocks", validation_rates=(0.25,))
+        ((name, drawn),) = for_validation(config, extents()).items()
+        assert name == "0.25"
+        starts = []
+        for mask in drawn.values():
+            hidden = ~mask.keep[:, :40]
+            assert (hidden.sum(axis=1) == 10).all()
+            starts.append(hidden.argmax(axis=1))
+            assert (hidden[np.arange(N), starts[-1] + 9]).all()
+        assert len(np.unique(starts[0])) == 31  # every place
+        assert (starts[0] == starts[1]).all()
+        assert (starts[0] == starts[2]).all()
+
+    @pytest.mark.parametrize("validate", ["modality-rate", "combinations", "blocks"])
+    def test_a_model_that_sees_everything_is_scored_on_everything(self, validate: str) -> None:
+        views = for_validation(MissingConfig(schedule="none", validate=validate), extents(10))
+        assert list(views) == ["0.0"]
+        assert all(mask.keep[:, :40].all() for mask in views["0.0"].values())
+
+    @pytest.mark.parametrize(
+        ("config", "words"),
+        [
+            (MissingConfig(), "missing rates 0.0, 0.3, 0.6, 0.9 (masks of seeds 111, 1111, 11111)"),
+            (MissingConfig("fixed", 0.3, seeds=(1, 2, 3)), "missing rates 0.3 (masks of seeds 1, 2, 3)"),
+            (
+                MissingConfig("fresh", 0.3, rate_text=0.5),
+                "missing rates {'text': 0.5, 'audio': 0.3, 'vision': 0.3} (masks of seeds 111, 1111, 11111)",
+            ),
+            (MissingConfig("none", validate="blocks"), "missing rates 0.0 (masks of seeds 111, 1111, 11111)"),
+            (MissingConfig("fresh", validate="combinations"), "all combinations of available modalities"),
+            (
+                MissingConfig(validate="modality-rate", validation_rates=(0.2, 0.5)),
+                "rates of absent modalities 0.2, 0.5 (seed 20301)",
+            ),
+            (
+                MissingConfig(validate="blocks", validation_rates=(0.2,)),
+                "gaps in all modalities at once, of a share 0.2 of the steps (seed 20302)",
+            ),
+        ],
+    )
+    def test_in_words(self, config: MissingConfig, words: str) -> None:
+        assert described_validation(config) == words
 
 
 @pytest.mark.parametrize(

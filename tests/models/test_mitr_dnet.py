@@ -7,6 +7,7 @@ import torch
 
 from mitr.config import LossConfig, ModelConfig
 from mitr.errors import MitrError
+from mitr.losses.task import Classification
 from mitr.models.mitr_dnet import MitrDNet
 from mitr.models.network import Network
 from mitr.models.registry import build_model
@@ -27,6 +28,47 @@ def made(loss: LossConfig | None = None, modalities: tuple[str, ...] = tuple(DIM
     torch.manual_seed(0)
     model = MitrDNet({m: DIMS[m] for m in modalities}, ModelConfig(**options), loss or LossConfig())
     return model.eval()
+
+
+def test_labels_of_single_modalities_teach_heads_of_their_own() -> None:
+    complete = make_view(LENGTHS)
+    incomplete = drop_half(complete)
+    own = {"audio": torch.tensor([1.0, 2.0, torch.nan, -1.0, 0.5]), "vision": torch.full((5,), torch.nan)}
+    wanted = targets(LABELS)._replace(unimodal=own, weights=torch.tensor([2.0, 1.0, 1.0, 1.0, 1.0]))
+    plain, model = made(), made(LossConfig(unimodal=0.5))
+    assert not [name for name in plain.state_dict() if "unimodal" in name]
+    for name, weight in plain.state_dict().items():  # the heads come last, so that all else starts as without them
+        assert torch.equal(model.state_dict()[name], weight), name
+    prediction, terms = model.losses(complete, incomplete, wanted)
+    others, without = plain.losses(complete, incomplete, wanted)
+    assert torch.equal(prediction, others)
+    assert terms.keys() == without.keys() | {"unimodal_audio", "unimodal_vision"}
+    assert model.weight_of("unimodal_audio") == 0.5
+    assert terms["unimodal_vision"] == 0
+    # sample 1 has no audio and sample 2 no label of it
+    answers = model.unimodal["audio"](model.states(incomplete).pooled["audio"]).squeeze(1)
+    error = (answers - own["audio"]).abs()
+    assert terms["unimodal_audio"].item() == pytest.approx(((2 * error[0] + error[3] + error[4]) / 3).item(), rel=1e-5)
+    terms["unimodal_audio"].backward()
+    assert model.unimodal["audio"].weight.grad.any()
+    assert all(p.grad.any() for p in model.temporal["audio"].parameters())
+    assert model.head_out.weight.grad is None
+
+
+def test_classes() -> None:
+    torch.manual_seed(0)
+    model = MitrDNet(DIMS, ModelConfig(), LossConfig(unimodal=1.0), Classification(("angry", "calm", "sad"))).eval()
+    complete = make_view(LENGTHS)
+    classes = torch.tensor([0.0, 2.0, torch.nan, 1.0, 2.0])
+    wanted = targets(classes)._replace(unimodal={"text": classes})
+    prediction, terms = model.losses(complete, drop_half(complete), wanted)
+    assert prediction.shape == (5, 3)
+    known = torch.tensor([0, 1, 3, 4])
+    picked = prediction.log_softmax(dim=1)[known, classes[known].long()]
+    assert terms["task_student"].item() == pytest.approx(-picked.mean().item(), rel=1e-5)
+    assert terms["unimodal_text"] > 0
+    sum(terms.values()).backward()
+    assert model.head_out.weight.grad.isfinite().all()
 
 
 TERMS = ("simsiam", "reconstruction", "distill_fused", "distill_unimodal", "invariance")
@@ -53,8 +95,9 @@ def test_a_weight_of_zero_switches_a_term_off(only: str) -> None:
     none = dict.fromkeys(asdict(LossConfig()), 0.0)
     complete = make_view(LENGTHS)
     views = complete, drop_half(complete)
-    assert Network(made(LossConfig(**none)))(*views, targets(LABELS)).total == 0
-    out = Network(made(LossConfig(**{**none, only: 2.0})))(*views, targets(LABELS))
+    wanted = targets(LABELS)._replace(unimodal={"audio": LABELS / 2})
+    assert Network(made(LossConfig(**none)))(*views, wanted).total == 0
+    out = Network(made(LossConfig(**{**none, only: 2.0})))(*views, wanted)
     expected = sum(term.item() for name, term in out.losses.items() if name.startswith(only))
     assert expected != 0
     assert out.total.item() == pytest.approx(2 * expected, rel=1e-5)
@@ -204,5 +247,14 @@ def test_samples_of_nothing_leave_the_task_alone() -> None:
 
 
 def test_an_unknown_name() -> None:
-    with pytest.raises(MitrError, match="no model 'nope'; the models are mitr-dnet"):
+    with pytest.raises(MitrError, match=r"no model 'nope'; the models are .*mitr-dnet"):
         build_model(DIMS, ModelConfig(name="nope"), LossConfig())
+
+
+def test_without_the_transformer_fusion_the_mean_of_the_modalities_is_fused() -> None:
+    model = made(fusion="mean")
+    states = model.states(make_view(LENGTHS))
+    close(states.fused, torch.stack(list(states.pooled.values())).mean(dim=0))
+    two = made(fusion="mean", modalities=("text", "audio"))
+    states = two.states({m: make_view(LENGTHS)[m] for m in ("text", "audio")})
+    close(states.fused, (states.pooled["text"] + states.pooled["audio"] + two.absence["vision"]) / 3)

@@ -70,6 +70,30 @@ def test_the_prior_is_the_answer_where_nothing_was_observed() -> None:
     assert out.total == 0
 
 
+class Votes(Sum):
+    """Logits of three classes."""
+
+    def forward(self, view: View) -> Tensor:
+        return super().forward(view)[:, None] * torch.tensor([0.0, 1.0, -1.0])
+
+
+def test_of_classes_the_prior_has_a_logit_each() -> None:
+    view = view_of_nothing([1, 3])
+    model = Votes()
+    out = Network(model, prior=[-1.0, -3.0, -0.5])(view)
+    assert out.prediction[[1, 3]].tolist() == [[-1.0, -3.0, -0.5]] * 2
+    close(out.prediction[[0, 2, 4]], model(view)[[0, 2, 4]])
+    likeliest = torch.where(Sum()(view) > 0, 1.0, 2.0)
+    assert out.label.tolist() == [2.0 if i in (1, 3) else likeliest[i].item() for i in range(5)]
+    alone = Network(model, prior=[-1.0, -3.0, -0.5])({m: Steps(*(p[:1] for p in s[:4])) for m, s in view.items()})
+    assert alone.prediction.shape == (1, 3)
+
+
+def test_of_a_scale_the_label_is_the_prediction() -> None:
+    out = Network(Sum())(make_view(ALL_PRESENT))
+    assert torch.equal(out.label, out.prediction)
+
+
 def test_what_counts_is_what_was_observed_and_not_what_is_present() -> None:
     view = make_view(ALL_PRESENT)
     nothing = {

@@ -34,6 +34,11 @@ def test_by_the_formula_without_a_last_layer() -> None:
     assert not any(name.startswith("out") for name, _ in attention.named_parameters())
 
 
+def test_only_the_last_layer_keeps_its_bias_if_the_others_have_none() -> None:
+    biases = [name for name, _ in Attention(6, 2, bias=False).named_parameters() if name.endswith("bias")]
+    assert biases == ["out.bias"]
+
+
 def test_a_mask_is_as_good_as_cutting() -> None:
     attention, x, context = random_attention()
     for length in (1, 2, 3):

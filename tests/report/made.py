@@ -34,6 +34,18 @@ def summary(table: pd.DataFrame | None = None) -> dict[str, Any]:
     return summarise(table, protocol=protocol, label_range=RANGE, resamples=20).to_json()
 
 
+def of_classes(names: tuple[str, ...] = ("angry", "calm", "sad")) -> pd.DataFrame:
+    table = predictions()
+    table["label"] = table["label"] % len(names)
+    table["prediction"] = np.where(table["rate"] == 1, 1, table["label"] * (table.index % 3 > 0))
+    return table
+
+
+def summary_of_classes(classes: int = 3) -> dict[str, Any]:
+    about: dict[str, Any] = {"label_range": (0, classes - 1), "family": "classes", "resamples": 20}
+    return summarise(of_classes(), protocol="auilc", **about).to_json()
+
+
 def over_seeds(seeds: tuple[int, ...] = (1, 2, 3)) -> dict[str, Any]:
     return aggregate([summary(predictions(seed=seed)) | {"seed": seed} for seed in seeds])
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mitr.report.html import write_evaluation_report, write_robustness_report
-from report.made import history, over_seeds, predictions, summary
+from report.made import history, of_classes, over_seeds, predictions, summary, summary_of_classes
 
 NASTY = "<script>alert('x')</script> & \"quoted\""
 
@@ -118,6 +118,20 @@ def test_one_rate_without_history(tmp_path: Path) -> None:
     assert "SYNTHETIC" not in page.text
     assert "AUILC" not in page.text
     assert "warning" not in page.text
+
+
+def test_classes(tmp_path: Path) -> None:
+    value, names = summary_of_classes(), (NASTY, "calm", "$x_1$")
+    path = write_evaluation_report(tmp_path, title="t", summary_json=value, predictions=of_classes(), classes=names)
+    page = read(path)
+    assert f"0 {NASTY}, 1 calm, 2 $x_1$." in page.text
+    assert "labelled with 3 classes" in page.text
+    found = value["by_rate"][0]["metrics"]
+    assert f"{100 * found['accuracy']['value']:.1f} % of the answers are right" in page.text
+    assert f"{100 * found['ua']['value']:.1f} % on average over the classes" in page.text
+    assert f"{100 * found['f1_macro']['value']:.2f}" in page.text
+    for word in ("MAE", "Corr", "Acc-2", "Neutral", "label units", "dashed line the prediction"):
+        assert word not in page.text
 
 
 def test_nothing_defined_still_makes_a_page(tmp_path: Path) -> None:

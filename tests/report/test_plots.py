@@ -7,24 +7,29 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.image import imread
 
 from mitr.errors import MitrError
 from mitr.report.plots import (
+    confusion,
     observed_bars,
     prediction_scatter,
     robustness_curve,
     seeds_curve,
     training_curves,
 )
-from report.made import RANGE, history, over_seeds, predictions, summary
+from report.made import RANGE, history, of_classes, over_seeds, predictions, summary, summary_of_classes
 
 DRAWN = {
     "robustness": lambda path: robustness_curve(summary(), path),
     "seeds": lambda path: seeds_curve(over_seeds(), path),
     "one seed": lambda path: seeds_curve(over_seeds((1,)), path),
     "scatter": lambda path: prediction_scatter(predictions(), RANGE, path=path),
+    "classes": lambda path: robustness_curve(summary_of_classes(), path),
+    "confusion": lambda path: confusion(of_classes(), 3, path=path),
+    "many classes": lambda path: confusion(of_classes(), 40, path=path),
     "training": lambda path: training_curves(history(), path),
     "observed": lambda path: observed_bars(summary(), path),
 }
@@ -76,6 +81,15 @@ def test_scatter_of_a_rate_that_is_not_there() -> None:
         prediction_scatter(predictions(), RANGE, rates=[0.3])
     with pytest.raises(MitrError, match="empty"):
         prediction_scatter(predictions().iloc[:0], RANGE)
+
+
+def test_confusion_shows_shares_of_each_class() -> None:
+    table = of_classes()
+    same = pixels(confusion(pd.concat([table, table]), 3))
+    assert np.array_equal(pixels(confusion(table, 3)), same)
+    assert np.any(pixels(confusion(table.assign(prediction=table["label"]), 3)) != same)
+    with pytest.raises(MitrError, match="empty"):
+        confusion(table.iloc[:0], 3)
 
 
 def test_training_without_some_columns() -> None:

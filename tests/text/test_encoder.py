@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mitr.config import TextConfig
 from mitr.errors import MitrError
-from mitr.text.encoder import TextEncoder, without_cls
+from mitr.text.encoder import TextEncoder, with_cls, without_cls
 from mitr.text.memory import MEMORY
 from mitr.views import Steps
 
@@ -79,6 +79,18 @@ class TestStates:
         assert cut.content.tolist() == steps.content[:, 1:].tolist()
         assert cut.summary is not None
         assert cut.summary.tolist() == steps.values[:, 0].tolist()
+
+    def test_with_cls_it_is_whole_again(self, minilm: TextEncoder) -> None:
+        read = minilm(batch())
+        whole = with_cls(read)
+        assert whole.summary is None
+        assert read.summary is not None
+        torch.testing.assert_close(whole.values[:, 0], read.summary)
+        torch.testing.assert_close(whole.values[:, 1:], read.values)
+        for part in ("valid", "content"):
+            assert getattr(whole, part).tolist() == getattr(batch(), part).tolist(), part
+        assert whole.available[:, 0].tolist() == batch().valid[:, 0].tolist()
+        assert with_cls(whole) is whole
 
 
 class TestFrozen:

@@ -36,6 +36,7 @@ class Draft:
         steps: row -> modality -> its steps; a modality without an entry is absent.
         modality_labels: modality -> N labels.
         notes: what the user should know of the source.
+        classes: names of the classes, where labels are their indices.
     """
 
     format: str
@@ -47,6 +48,7 @@ class Draft:
     steps: Callable[[int], dict[str, Steps]]
     modality_labels: dict[str, list[float | None]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    classes: tuple[str, ...] | None = None
 
     def keep(self, rows: list[int]) -> "Draft":
         """Only these rows of the source."""
@@ -72,6 +74,7 @@ def write_draft(draft: Draft, folder: Path, info: DatasetInfo) -> None:
     _unique_ids(draft)
     info.modalities = draft.modalities
     info.modality_labels = [m for m in MODALITIES if m in draft.modality_labels]
+    info.classes = draft.classes
     info.notes = draft.notes
     write_store(folder, _clean(draft, info), info)
 

@@ -4,6 +4,7 @@ import hashlib
 import math
 from pathlib import Path
 
+from mitr.data.classes import TaskChoice
 from mitr.data.draft import Draft, write_draft
 from mitr.data.label_csv import files_of, read_label_csv
 from mitr.data.mmsa import TextChoice, read_mmsa
@@ -26,6 +27,7 @@ def import_dataset(
     label_range: tuple[float, float] | None = None,
     text: TextChoice = "auto",
     tokenizer: str | None = None,
+    task: TaskChoice = "auto",
     overwrite: bool = False,
 ) -> Dataset:
     """Turn a source into a store, whole or not at all, in the source's order.
@@ -40,6 +42,8 @@ def import_dataset(
         text: which text representation to keep: token `ids`, `embeddings`, `raw` text, or the first of them
             there is.
         tokenizer: vocabulary of token ids, a Hugging Face name.
+        task: what the labels are: numbers on a scale (`regression`), or classes (`classification`: a pickle's
+            `classification_labels`); `auto` takes a label.csv whose labels are names as classes.
         overwrite: replace `out` if it exists.
 
     Returns:
@@ -54,9 +58,9 @@ def import_dataset(
     with new_folder(out, "dataset.json", overwrite) as folder:
         digest = sha256(source) if kind == "mmsa" else _digest(files_of(source))
         if kind == "mmsa":
-            draft = read_mmsa(source, text, tokenizer, digest)
+            draft = read_mmsa(source, text, tokenizer, digest, task)
         else:
-            draft = read_label_csv(source, text, modes=splits is None)
+            draft = read_label_csv(source, text, modes=splits is None, task=task)
         if splits is not None:
             draft.splits = read_splits(Path(splits), draft.ids)
             draft.notes.append(f"split by {Path(splits).name}")
@@ -104,6 +108,10 @@ def _digest(files: list[Path]) -> str:
 
 
 def _label_range(draft: Draft, given: tuple[float, float] | None, digest: str) -> tuple[float, float]:
+    if draft.classes is not None:
+        if given is not None:
+            raise MitrError(f"the labels are the classes {', '.join(draft.classes)[:200]}; leave out --label-range")
+        return 0.0, len(draft.classes) - 1.0
     if given is not None:
         low, high = float(given[0]), float(given[1])
         if not (math.isfinite(low) and math.isfinite(high) and low < high):

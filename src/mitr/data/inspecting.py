@@ -73,7 +73,10 @@ class SplitReport:
 
 @dataclass
 class Inspection:
-    """Everything that `inspect` finds; plain data, see the parts."""
+    """Everything that `inspect` finds; plain data, see the parts.
+
+    `classes` are class -> split -> samples, where labels are classes.
+    """
 
     name: str
     source: str
@@ -83,6 +86,7 @@ class Inspection:
     modalities: dict[str, ModalityReport]
     notes: list[str]
     warnings: list[str] = field(default_factory=list)
+    classes: dict[str, dict[str, int]] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary."""
@@ -114,6 +118,11 @@ def _inspect(dataset: Dataset) -> Inspection:
         {m: _modality(dataset, m, rows) for m in info.modalities},
         list(info.notes),
     )
+    if info.classes is not None:
+        report.classes = {
+            name: {split: int((dataset.labels[own] == index).sum()) for split, own in rows.items()}
+            for index, name in enumerate(info.classes)
+        }
     report.warnings = _warnings(dataset, report)
     return report
 
@@ -186,6 +195,9 @@ def _warnings(dataset: Dataset, report: Inspection) -> list[str]:
             warnings.append(
                 f"{split}: labels from {own.minimum:g} to {own.maximum:g} leave the range [{low:g}, {high:g}]"
             )
+    for name, counts_of in (report.classes or {}).items():
+        if lacking := [split for split, count in counts_of.items() if not count]:
+            warnings.append(f"no sample of {', '.join(lacking)} is of the class {name}")
     for m in MODALITIES:
         if m not in report.modalities:
             warnings.append(f"{m} is absent from every sample")
@@ -218,9 +230,13 @@ def print_inspection(report: Inspection, console: Console | None = None) -> None
     console = console or Console()
     title = f"[bold]{escape(report.name)}[/]" + ("  [bold yellow]SYNTHETIC[/]" if report.synthetic else "")
     low, high = report.label_range
-    console.print(f"\n{title}  labels {low:g} to {high:g}  [dim]from {escape(report.source)}[/]\n")
-    console.print(_split_table(report))
-    console.print(f"[dim]shape: labels from {low:g} to {high:g} in {LABEL_BINS} bins[/]")
+    labels = f"{len(report.classes)} classes" if report.classes else f"labels {low:g} to {high:g}"
+    console.print(f"\n{title}  {labels}  [dim]from {escape(report.source)}[/]\n")
+    if report.classes:
+        console.print(_class_table(report.splits, report.classes))
+    else:
+        console.print(_split_table(report))
+        console.print(f"[dim]shape: labels from {low:g} to {high:g} in {LABEL_BINS} bins[/]")
     console.print(_modality_table(report))
     console.print("[dim]lengths of present samples in steps (raw text: words); shape: 0 to the longest[/]")
     console.print(_absence_table(report))
@@ -255,6 +271,15 @@ def _split_table(report: Inspection) -> Table:
             *(f"{n}" for n in (own.negative, own.zero, own.positive)),
             bars(own.counts),
         )
+    return table
+
+
+def _class_table(splits: dict[str, SplitReport], classes: dict[str, dict[str, int]]) -> Table:
+    table = _table("Splits", "class", *splits)
+    for name, counts in classes.items():
+        cells = [f"{counts[split]} · {counts[split] / max(own.labelled, 1):.0%}" for split, own in splits.items()]
+        table.add_row(escape(name), *cells)
+    table.add_row("samples", *(str(own.samples) for own in splits.values()), style="dim")
     return table
 
 

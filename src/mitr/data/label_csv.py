@@ -1,7 +1,8 @@
 """Folders in the layout of MMSA-FET: `label.csv` beside `features/<modality>.npz`.
 
 `label.csv` has `video_id, clip_id, text, label, mode` and optionally `label_T`, `label_A`, `label_V`; each
-npz has one (T, D) array a sample, or (D,) for one step, under the key `<video_id>$_$<clip_id>`.
+npz has one (T, D) array a sample, or (D,) for one step, under the key `<video_id>$_$<clip_id>`. Labels are numbers on
+a scale, or classes.
 """
 
 import zipfile
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mitr.data.classes import TaskChoice, class_index, classes_of, is_blank, number
 from mitr.data.draft import Draft, Steps
 from mitr.data.mmsa import TextChoice
 from mitr.data.schema import MODALITIES, Modality
@@ -20,13 +22,14 @@ OWN_LABELS = {"label_T": "text", "label_A": "audio", "label_V": "vision"}
 LARGEST = 1 << 30  # bytes of one sample; a small zip can claim to hold any amount
 
 
-def read_label_csv(source: Path, text: TextChoice = "auto", modes: bool = True) -> Draft:
+def read_label_csv(source: Path, text: TextChoice = "auto", modes: bool = True, task: TaskChoice = "auto") -> Draft:
     """Read such a folder, given as the folder or as its `label.csv`.
 
     Args:
         source: the folder or the file.
         text: `raw` (the default unless there is `features/text.npz`) or `embeddings` (from that file).
         modes: the `mode` column counts; False where the splits come from elsewhere.
+        task: labels are numbers (`regression`) or classes; `auto`: classes where no label is a number.
 
     Raises:
         MitrError: the table or a feature file is not as described; the message names the file and row or key.
@@ -35,19 +38,14 @@ def read_label_csv(source: Path, text: TextChoice = "auto", modes: bool = True) 
     rows = read_table(table, (*COLUMNS, "mode") if modes else COLUMNS)
     ids = [f"{row['video_id']}$_${row['clip_id']}" for row in rows]
     seen: dict[str, int] = {}
-    for number, id_ in enumerate(ids, start=2):
+    for line, id_ in enumerate(ids, start=2):
         if id_ in seen:
-            raise MitrError(f"{table}, row {number}: video and clip {id_!r} stand in row {seen[id_]} too")
-        seen[id_] = number
-    splits, labels = [], []
-    for number, row in enumerate(rows, start=2):
-        splits.append(read_mode(row["mode"], f"{table}, row {number}") if modes else "train")
-        labels.append(_label(row["label"], f"{table}, row {number}: label"))
-    own = {
-        m: [_label(row[c], f"{table}, row {i}: {c}") for i, row in enumerate(rows, 2)]
-        for c, m in OWN_LABELS.items()
-        if c in rows[0]
-    }
+            raise MitrError(f"{table}, row {line}: video and clip {id_!r} stand in row {seen[id_]} too")
+        seen[id_] = line
+    splits = [read_mode(row["mode"], f"{table}, row {i}") if modes else "train" for i, row in enumerate(rows, 2)]
+    classes = _classes(table, rows, task)
+    labels = _labels(table, rows, "label", classes)
+    own = {m: _labels(table, rows, column, classes) for column, m in OWN_LABELS.items() if column in rows[0]}
     features, notes = _open(table.parent / "features", set(ids))
     modalities: dict[str, Modality] = {}
     if text == "ids" or (text == "embeddings" and "text" not in features):
@@ -68,7 +66,8 @@ def read_label_csv(source: Path, text: TextChoice = "auto", modes: bool = True) 
         found = {m: store.read(ids[row]) for m, store in features.items()}
         return {m: Steps(values, len(values)) for m, values in found.items() if values is not None}
 
-    return Draft("label_csv", ordered, ids, splits, labels, [row["text"] for row in rows], steps, own, notes)
+    raw = [row["text"] for row in rows]
+    return Draft("label_csv", ordered, ids, splits, labels, raw, steps, own, notes, classes)
 
 
 def files_of(source: Path) -> list[Path]:
@@ -150,11 +149,29 @@ def _open(folder: Path, ids: set[str]) -> tuple[dict[str, _Features], list[str]]
     return features, notes
 
 
+def _classes(table: Path, rows: list[dict[str, str]], task: TaskChoice) -> tuple[str, ...] | None:
+    """The classes of the column `label`; None where its labels are numbers on a scale."""
+    values = [row["label"] for row in rows]
+    known = [value for value in values if not is_blank(value)]
+    names = bool(known) and all(number(value) is None for value in known)
+    if task == "regression" or (task == "auto" and not names):
+        return None
+    return classes_of(values, f"{table}: label")
+
+
+def _labels(
+    table: Path, rows: list[dict[str, str]], column: str, classes: tuple[str, ...] | None
+) -> list[float | None]:
+    places = [f"{table}, row {i}: {column}" for i in range(2, len(rows) + 2)]
+    if classes is not None:
+        return [class_index(row[column], classes, where) for row, where in zip(rows, places, strict=True)]
+    return [_label(row[column], where) for row, where in zip(rows, places, strict=True)]
+
+
 def _label(value: str, where: str) -> float | None:
     if not value.strip():
         return None
-    try:
-        label = float(value)
-    except ValueError:
-        raise MitrError(f"{where} is {value[:40]!r}, not a number") from None
+    label = number(value)
+    if label is None:
+        raise MitrError(f"{where} is {value[:40]!r}, not a number; for classes import with --task classification")
     return label if np.isfinite(label) else None

@@ -1,7 +1,8 @@
 """Feature pickles in the layout of MMSA (thuiar): split -> field -> array, as for MOSI, MOSEI and CH-SIMS.
 
 Fields: `text_bert` (N, 3, L) with token ids, mask and types; `text`, `audio`, `vision` (N, L, D) or N arrays
-of (T, D); `*_lengths`; `raw_text`; `id`; `regression_labels` and, in CH-SIMS, `regression_labels_T/_A/_V`.
+of (T, D); `*_lengths`; `raw_text`; `id`; `regression_labels` and, in CH-SIMS, `regression_labels_T/_A/_V`; or the same
+with `classification_labels`, which are classes.
 """
 
 import re
@@ -11,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from mitr.data.classes import TaskChoice, class_index, classes_of
 from mitr.data.draft import Draft, Steps
 from mitr.data.fields import Field, Place, numbers, read_field, strings
 from mitr.data.schema import SPLITS, Kind, Modality
@@ -20,13 +22,19 @@ from mitr.errors import MitrError
 
 TextChoice = Literal["auto", "ids", "embeddings", "raw"]
 ALIASES = {"train": "train", "valid": "valid", "dev": "valid", "val": "valid", "test": "test"}
-OWN_LABELS = {"regression_labels_T": "text", "regression_labels_A": "audio", "regression_labels_V": "vision"}
-FIELDS = ("text_bert", "text", "audio", "vision", "raw_text", "id", "regression_labels")
-NOT_IMPORTED = ("annotations", "classification_labels")
+NUMBERS, CLASSES = "regression_labels", "classification_labels"
+OWN_LABELS = {"T": "text", "A": "audio", "V": "vision"}  # `<field of labels>_<letter>`
+FIELDS = ("text_bert", "text", "audio", "vision", "raw_text", "id")
 CJK = re.compile("[㐀-䶿一-鿿豈-﫿]")
 
 
-def read_mmsa(path: Path, text: TextChoice = "auto", tokenizer: str | None = None, digest: str | None = None) -> Draft:
+def read_mmsa(
+    path: Path,
+    text: TextChoice = "auto",
+    tokenizer: str | None = None,
+    digest: str | None = None,
+    task: TaskChoice = "auto",
+) -> Draft:
     """Read a pickle in MMSA's layout.
 
     Args:
@@ -34,13 +42,18 @@ def read_mmsa(path: Path, text: TextChoice = "auto", tokenizer: str | None = Non
         text: which representation to keep; `auto` takes token ids, else embeddings, else the raw text.
         tokenizer: vocabulary of the token ids; None infers it and says so in the notes.
         digest: SHA-256 of the file, by which published files are recognised.
+        task: `classification` takes `classification_labels`, names or whole numbers, otherwise `regression_labels`.
 
     Raises:
         MitrError: not such a pickle, or its fields do not fit together; the message names file, split and
             field.
     """
+    wanted = CLASSES if task == "classification" else NUMBERS
     splits = _splits(path, read_pickle(path))
-    parts = [_Split(Place(path, name), content) for name, content in splits.items()]
+    parts = [_Split(Place(path, name), content, wanted) for name, content in splits.items()]
+    classes = None
+    if wanted == CLASSES:
+        classes = classes_of([value for part in parts for value in part.names(CLASSES)], f"{path}, field {CLASSES!r}")
     kind = _text_kind(path, parts, text)
     used = {"audio": "audio", "vision": "vision"}
     used |= {"ids": {"text": "text_bert"}, "embeddings": {"text": "text"}}.get(kind or "", {})
@@ -67,43 +80,46 @@ def read_mmsa(path: Path, text: TextChoice = "auto", tokenizer: str | None = Non
         modalities,
         [id_ for part in parts for id_ in part.ids()],
         [part.place.split for part in parts for _ in range(part.size)],
-        [label for part in parts for label in part.labels("regression_labels", required=True)],
+        [label for part in parts for label in part.labels(wanted, classes)],
         [raw for part in parts for raw in part.raw_text()],
         steps.__getitem__,
         {
-            m: [v for part in parts for v in part.labels(key)]
-            for key, m in OWN_LABELS.items()
-            if any(key in p.content for p in parts)
+            m: [v for part in parts for v in part.labels(f"{wanted}_{letter}", classes)]
+            for letter, m in OWN_LABELS.items()
+            if any(f"{wanted}_{letter}" in p.content for p in parts)
         },
         notes,
+        classes,
     )
     notes += _merged(parts)
     if kind == "ids":
         modalities["text"].tokenizer = _tokenizer(draft, tokenizer, digest)
-    unused = [name for name in NOT_IMPORTED if any(name in part.content for part in parts)]
+    unused = [n for n in ("annotations", CLASSES, NUMBERS) if n != wanted and any(n in p.content for p in parts)]
     if unused:
-        notes.append(f"not imported: {', '.join(unused)} (classes are derived from the labels)")
+        why = "" if classes else " (classes are derived from the labels)"
+        notes.append(f"not imported: {', '.join(unused)}{why}")
     return draft
 
 
 class _Split:
     """The fields of one split, all with the same number of samples."""
 
-    def __init__(self, place: Place, content: dict[str, Any]):
+    def __init__(self, place: Place, content: dict[str, Any], labels: str):
         self.place, self.content = place, content
         self.notes: list[str] = []
-        if "regression_labels" not in content:
+        if labels not in content:
             has = ", ".join(sorted(content)) or "no field"
-            raise place.error("regression_labels", f"is missing; the split has {has}")
-        self.size = len(self._sequence("regression_labels"))
+            instead = "; for its classes import with --task classification" if CLASSES in content else ""
+            raise place.error(labels, f"is missing; the split has {has}{instead}")
+        self.size = len(self._sequence(labels))
         if not self.size:
-            raise place.error("regression_labels", "is empty; leave the split out if it has no samples")
+            raise place.error(labels, "is empty; leave the split out if it has no samples")
+        own = [f"{labels}_{letter}" for letter in OWN_LABELS]
         for name in content:
-            if name in FIELDS or name in OWN_LABELS or name.endswith("_lengths"):
+            if name in (*FIELDS, *own) or name.endswith("_lengths"):
                 count = len(self._sequence(name))
                 if count != self.size:
-                    why = f"has {count} entries, regression_labels {self.size}; they must be the same samples"
-                    raise place.error(name, why)
+                    raise place.error(name, f"has {count} entries, {labels} {self.size}; they must be the same samples")
         self._fields: dict[str, Field] = {}
 
     def _sequence(self, name: str) -> Sequence[Any] | np.ndarray:
@@ -165,9 +181,15 @@ class _Split:
             lengths[i] = length
         return lengths
 
-    def labels(self, name: str, required: bool = False) -> list[float | None]:
-        if name not in self.content and not required:
+    def names(self, name: str) -> list[str]:
+        return strings(self.place, name, self._sequence(name))
+
+    def labels(self, name: str, classes: tuple[str, ...] | None) -> list[float | None]:
+        if name not in self.content:
             return [None] * self.size
+        if classes is not None:
+            where = f"{self.place.path}: split {self.place.split!r}, field {name!r}"
+            return [class_index(value, classes, f"{where}, sample {i}") for i, value in enumerate(self.names(name))]
         values = numbers(self.place, name, self._sequence(name))
         if values.size != self.size:
             raise self.place.error(name, f"has shape {values.shape}; it must hold one number a sample")
@@ -198,7 +220,7 @@ def _splits(path: Path, value: Any) -> dict[str, dict[str, Any]]:
     """The splits as train, valid, test; fields at the top level are a test split."""
     if not isinstance(value, dict):
         raise MitrError(f"{path} holds a {type(value).__name__}, not a dictionary of splits (train, valid, test)")
-    if "regression_labels" in value:
+    if NUMBERS in value or CLASSES in value:
         value = {"test": value}
     found: dict[str, dict[str, Any]] = {}
     for key, content in value.items():

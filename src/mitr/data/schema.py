@@ -78,11 +78,12 @@ class DatasetInfo:
 
     Args:
         name: a short name for tables and titles.
-        label_range: lowest and highest label that the scale allows, e.g. (-3, 3) for CMU-MOSI.
+        label_range: lowest and highest label that the scale allows, e.g. (-3, 3) for CMU-MOSI; (0, C - 1) for classes.
         modalities: name -> Modality, for every modality that any sample has.
         source: where the data came from.
         cleaning: name -> Cleaning.
         modality_labels: modalities that have labels of their own (CH-SIMS).
+        classes: names of the C classes, where a label is the index of one; None where labels lie on a scale.
         synthetic: true for made data; every report says so.
         notes: sentences to show with the data (warnings of the import).
         content_sha256: of the store's samples and features, set when they are written; runs record it.
@@ -94,10 +95,14 @@ class DatasetInfo:
     source: Source
     cleaning: dict[str, Cleaning] = field(default_factory=dict)
     modality_labels: list[str] = field(default_factory=list)
+    classes: tuple[str, ...] | None = None
     synthetic: bool = False
     notes: list[str] = field(default_factory=list)
     content_sha256: str | None = None
     schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        self.classes = None if self.classes is None else tuple(self.classes)  # JSON has lists
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary for `dataset.json`."""

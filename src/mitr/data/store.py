@@ -36,12 +36,12 @@ class Sample:
     Args:
         id: unique in its split.
         split: train, valid or test.
-        label: the sentiment, or None where it is not known.
+        label: the sentiment, or the index of its class; None where it is not known.
         raw_text: the transcript, possibly empty.
         features: modality -> (T, D) float32, or (T,) int32 token ids; an absent modality has no entry.
         available: modality -> (T,) bool, False at steps that are missing inside the true length; no entry:
             all there.
-        modality_labels: modality -> label of that modality alone.
+        modality_labels: modality -> label of that modality alone, of the same kind.
         cleaned: modality -> number of values that cleaning replaced.
     """
 
@@ -96,7 +96,8 @@ class Dataset:
     Attributes:
         info: the description.
         ids, splits, raw_text: N strings each, in the source's order.
-        labels: (N,) float32, NaN where not known.
+        labels: (N,) float32, class indices where `info.classes` has names; NaN where not known.
+        modality_labels: modality -> (N,) labels of its own, for the modalities in `info.modality_labels`.
         lengths: modality -> (N,) int64 steps; 0 means absent. Text kept as `raw` has none until it is
             tokenised.
     """

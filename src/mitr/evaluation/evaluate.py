@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mitr.config import PUBLISHED_SEEDS
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
+from mitr.evaluation.metrics import chosen_family
 from mitr.evaluation.predicting import predict_at_rates
 from mitr.evaluation.summary import Protocol, Summary, rates_of, summarise, write_by_rate
 from mitr.files import check_free, new_folder, replacing, write_json
@@ -86,7 +87,7 @@ def evaluate(
         out: folder to make, with predictions.parquet, metrics.json, by_rate.csv, report.html and its pictures.
         protocol: `complete`, `auilc` or `mean` (see `rates_of`).
         split: train, valid or test.
-        family: metrics `mosi`, `sims` or `general`; None: by the label range.
+        family: metrics `mosi`, `sims` or `general`; None: by the label range, or those of classes.
         resamples: bootstrap resamples of the confidence intervals.
         overwrite: replace `out` if it exists.
         quiet: show no progress bar.
@@ -101,6 +102,7 @@ def evaluate(
     if out:
         check_free(out, "metrics.json", overwrite)  # before the work, not after it
     scale = dataset.info.label_range
+    family = chosen_family(family, scale, dataset.info.classes)
     predictions = predict(run, dataset, split, rates_of(protocol, scale), quiet)
     summary = summarise(predictions, protocol=protocol, label_range=scale, family=family, resamples=resamples)
     if out is None:
@@ -122,6 +124,7 @@ def evaluate(
             facts=shown_facts(run, dataset, split, command),
             warnings=warnings_for(run, dataset),
             synthetic=dataset.info.synthetic,
+            classes=dataset.info.classes,
         )
     return Evaluation(predictions, summary, out)
 

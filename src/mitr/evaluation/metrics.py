@@ -1,4 +1,4 @@
-"""Metrics of sentiment regression as MMSA defines them (thuiar/MMSA, `metricsTop.py`), and TFR-Net's AUILC.
+"""Metrics of sentiment regression as MMSA defines them (thuiar/MMSA, `metricsTop.py`), of classes, and TFR-Net's AUILC.
 
 Each metric is a function of sums over samples, so one call serves the value and all its bootstrap resamples.
 """
@@ -48,9 +48,13 @@ METRICS: dict[str, Metric] = {
     "f1": Metric("F1", False, "F1 of the two signs weighted by the labels' support, where 0 counts as negative"),
     "f1_has0": Metric("F1 has-zero", False, "F1 of the two signs weighted by the labels' support; neutral is positive"),
     "f1_non0": Metric("F1 non-zero", False, "the same F1 among samples whose label is not neutral"),
+    "accuracy": Metric("Accuracy", False, "share of samples whose class is right (weighted accuracy, WA)"),
+    "ua": Metric("UA", False, "unweighted accuracy: the mean recall of the classes that occur"),
+    "f1_weighted": Metric("F1 weighted", False, "F1 of the classes, weighted by the labels' support"),
+    "f1_macro": Metric("F1 macro", False, "mean F1 of the classes that occur as label or prediction"),
 }
 
-FAMILIES = ("mosi", "sims", "general")
+FAMILIES = ("mosi", "sims", "general", "classes")
 _FLAT = 1e-6  # of the scale's width: a spread below float32 noise is a constant answer
 
 
@@ -67,14 +71,33 @@ def metric(key: str) -> Metric:
     raise MitrError(f"no metric is called {key!r}; there are {', '.join(METRICS)}")
 
 
-def family_of(label_range: Sequence[float]) -> str:
-    """The metric family of a label scale: `mosi` for (−3, 3), `sims` for (−1, 1), otherwise `general`.
+def family_of(label_range: Sequence[float], classes: Sequence[str] | None = None) -> str:
+    """The metric family of a label scale: `mosi` for (−3, 3), `sims` for (−1, 1), otherwise `general`; or `classes`.
+
+    Args:
+        label_range: lowest and highest label.
+        classes: names of the classes, where labels are their indices.
 
     Raises:
         MitrError: the range is not two finite numbers in rising order.
     """
     ends = ends_of(label_range)
+    if classes is not None:
+        return "classes"
     return {(-3.0, 3.0): "mosi", (-1.0, 1.0): "sims"}.get(ends, "general")
+
+
+def chosen_family(asked: str | None, label_range: Sequence[float], classes: Sequence[str] | None) -> str:
+    """The metric family that a user asked for, or by default that of the labels.
+
+    Raises:
+        MitrError: it is not for labels of this kind.
+    """
+    family = family_of(label_range, classes)
+    if asked is not None and (asked == "classes") != (family == "classes"):
+        kind = "classes" if classes is not None else "numbers"
+        raise MitrError(f"the metrics {asked!r} are not for labels that are {kind}; leave the choice out")
+    return asked or family
 
 
 def ends_of(label_range: Sequence[float]) -> Range:
@@ -109,9 +132,9 @@ def compute(family: str, prediction: ArrayLike, truth: ArrayLike, label_range: S
     left out where k < 2).
 
     Args:
-        family: `mosi`, `sims` or `general`; see `family_of`.
-        prediction: (n,) predicted labels, label units. The order of the two matters: F1 is weighted by the
-            truth.
+        family: `mosi`, `sims`, `general` or `classes`; see `family_of`.
+        prediction: (n,) predicted labels, label units (indices of classes). The order of the two matters: F1 is
+            weighted by the truth.
         truth: (n,) labels, label units.
         label_range: lowest and highest label of the scale.
 
@@ -124,7 +147,8 @@ def compute(family: str, prediction: ArrayLike, truth: ArrayLike, label_range: S
         MitrError: a value is NaN or infinite, the shapes differ, or the family is unknown.
 
     Source:
-        MMSA's `MetricsTop`; MITR-DNet, section IV (MOSI: has-zero / non-zero; SIMS: clipped to ±1).
+        MMSA's `MetricsTop`; MITR-DNet, section IV (MOSI: has-zero / non-zero; SIMS: clipped to ±1). Classes: as
+        scikit-learn has them.
     """
     predicted, true = np.asarray(prediction, np.float64), np.asarray(truth, np.float64)
     if predicted.shape != true.shape or predicted.ndim != 1:
@@ -158,7 +182,7 @@ def measure(
     """All metrics of a family over the last axis, NaN where undefined; `compute` says what they are.
 
     Args:
-        family: `mosi`, `sims` or `general`.
+        family: `mosi`, `sims`, `general` or `classes`.
         prediction: (..., n) finite values.
         truth: (..., n) or (n,) finite values.
         label_range: lowest and highest label of the scale.
@@ -172,6 +196,8 @@ def measure(
     """
     low, high = ends_of(label_range)
     flat = _FLAT * (high - low)
+    if family == "classes":
+        return _of_classes(prediction, truth, int(high) + 1, counts)
     if family == "sims":
         prediction, truth = np.clip(prediction, -1, 1), np.clip(truth, -1, 1)
         values = _regression(prediction, truth, flat, counts)
@@ -280,6 +306,22 @@ def _above(x: Array, *edges: float) -> Array:
     """Class of right-closed intervals, compared in float32 as MMSA does (a label of 0.1 is not above 0.1)."""
     single = x.astype(np.float32)
     return np.sum([single > np.float32(edge) for edge in edges], axis=0)
+
+
+def _of_classes(predicted: Array, true: Array, classes: int, counts: Array | None) -> dict[str, Array]:
+    recalls, f1s, weighted, occurring, named = (np.zeros(()) for _ in range(5))
+    for index in range(classes):
+        support, claimed = _total(true == index, counts), _total(predicted == index, counts)
+        hits = _total((true == index) & (predicted == index), counts)
+        f1 = np.nan_to_num(_ratio(2 * hits, support + claimed))
+        recalls, f1s = recalls + np.nan_to_num(_ratio(hits, support)), f1s + f1
+        weighted, occurring, named = weighted + f1 * support, occurring + (support > 0), named + (support + claimed > 0)
+    return {
+        "accuracy": _accuracy(predicted, true, counts),
+        "ua": _ratio(recalls, occurring),
+        "f1_weighted": _ratio(weighted, _total(np.ones(true.shape[-1]), counts)),
+        "f1_macro": _ratio(f1s, named),
+    }
 
 
 def _accuracy(predicted: Any, true: Any, counts: Array | None, among: Any = None) -> Array:

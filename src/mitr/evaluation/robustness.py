@@ -13,10 +13,12 @@ from mitr.config import PUBLISHED_SEEDS, MissingConfig, RunConfig
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
 from mitr.evaluation.evaluate import data_facts, predict, shown_facts, warnings_for
+from mitr.evaluation.metrics import chosen_family
 from mitr.evaluation.summary import Protocol, aggregate, rates_of, results_table, summarise
 from mitr.files import read_json, replacing, write_json
 from mitr.report.html import write_robustness_report
 from mitr.training.run import Run, resume, train
+from mitr.training.settling import settle
 
 
 @dataclass
@@ -58,7 +60,7 @@ def robustness(
         seeds: one training run (per rate) each.
         rates: missing rates; None: those of the AUILC protocol for the label range.
         split: the split to report.
-        family: metrics `mosi`, `sims` or `general`; None: by the label range.
+        family: metrics `mosi`, `sims` or `general`; None: by the label range, or those of classes.
         quiet: show no progress.
         command: the command line to record.
 
@@ -66,9 +68,10 @@ def robustness(
         MitrError: seeds or rates repeated or out of range, or the folder belongs to another experiment.
     """
     dataset = data if isinstance(data, Dataset) else Dataset(data)
-    config = config or RunConfig()
+    config = settle(config or RunConfig(), dataset.info)
     out = Path(out)
     scale = dataset.info.label_range
+    family = chosen_family(family, scale, dataset.info.classes)
     published = rates_of("auilc", scale)
     rates = sorted(rates) if rates else published
     protocol: Protocol = "auilc" if rates == published else "rates"

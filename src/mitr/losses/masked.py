@@ -22,6 +22,17 @@ def l1(prediction: Tensor, truth: Tensor, mask: Tensor, weights: Tensor | None =
     return mean_where((prediction - torch.where(mask, truth, prediction.detach())).abs(), mask, weights)
 
 
+def mse(prediction: Tensor, truth: Tensor, mask: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean squared error of (B,) predictions."""
+    return mean_where((prediction - torch.where(mask, truth, prediction.detach())).square(), mask, weights)
+
+
+def cross_entropy(logits: Tensor, truth: Tensor, mask: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean cross-entropy, in nats, of (B, C) logits against class indices (B,)."""
+    classes = torch.where(mask, truth, torch.zeros_like(truth)).long()
+    return mean_where(F.cross_entropy(logits, classes, reduction="none"), mask, weights)
+
+
 def vector_l1(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """Mean absolute difference of (B, D) vectors."""
     return mean_where((student - teacher).abs().mean(dim=1), mask)

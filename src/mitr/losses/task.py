@@ -1,13 +1,22 @@
 """What a model predicts: the shape of its answer and the error that it is trained on."""
 
+from collections.abc import Callable, Sequence
+from functools import partial
+
 from torch import Tensor, nn
 
-from mitr.losses import masked
+from mitr.config import ImbalanceConfig
+from mitr.losses import imbalance, masked
 from mitr.views import Targets
+
+Error = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # prediction, truth, mask, weights, each (B,) -> ()
 
 
 class Regression(nn.Module):
-    """One number per sample, trained on its absolute error (the published task loss).
+    """One number per sample.
+
+    Args:
+        error: what it is trained on; its absolute error (the published task loss) unless the options say otherwise.
 
     Attributes:
         outputs: width of a model's last layer.
@@ -15,13 +24,43 @@ class Regression(nn.Module):
 
     outputs = 1
 
+    def __init__(self, error: Error = masked.l1):
+        super().__init__()
+        self.error = error
+
     def answer(self, last: Tensor) -> Tensor:
-        """The last layer's (B, 1) -> predictions (B,)."""
+        """The last layer's (B, outputs) -> predictions, (B,)."""
         return last.squeeze(1)
 
     def loss(self, prediction: Tensor, targets: Targets, mask: Tensor) -> Tensor:
-        """Weighted mean error of (B,) predictions over the samples in the mask (B,) that have a label."""
-        return masked.l1(prediction, targets.labels, mask & targets.known, targets.weights)
+        """Weighted mean error of predictions over the samples in the mask (B,) that have a label."""
+        return self.error(prediction, targets.labels, mask & targets.known, targets.weights)
 
 
-Task = Regression
+class Classification(Regression):
+    """One of C classes per sample, trained on the cross-entropy; the answer is (B, C) logits.
+
+    Args:
+        classes: their names; a label is an index into them.
+    """
+
+    def __init__(self, classes: Sequence[str]):
+        super().__init__(masked.cross_entropy)
+        self.classes = tuple(classes)
+        self.outputs = len(self.classes)
+
+    def answer(self, last: Tensor) -> Tensor:
+        """The last layer's (B, C), which are the logits."""
+        return last
+
+
+Task = Regression  # what a model does unless it is told otherwise; a classification can stand in its place
+
+
+def task_of(config: ImbalanceConfig, classes: Sequence[str] | None) -> Task:
+    """The task of a data set: its classes, or a regression with the loss that the options name."""
+    if classes is not None:
+        return Classification(classes)
+    if config.loss == "balanced-mse":
+        return Regression(partial(imbalance.balanced_mse, noise=config.noise))
+    return Regression()

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import fields
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from torch import Tensor, nn
 
@@ -17,11 +17,20 @@ class Model(nn.Module, ABC):
     """A model over encoded views: text arrives as states or embeddings, like audio and vision.
 
     A subclass takes (dims, config, loss, task), as `MitrDNet` does, and stands in `models.registry.MODELS`.
+
+    Attributes:
+        hidden_tokens: what its text encoder reads where a token is hidden (`TextConfig.hidden`).
+        learns_classes: it can be given a classification as its task.
+        learns_unimodal: it can learn from `Targets.unimodal` (`LossConfig.unimodal`).
     """
+
+    hidden_tokens: ClassVar[Literal["unknown", "skip"]] = "unknown"
+    learns_classes: ClassVar[bool] = True
+    learns_unimodal: ClassVar[bool] = False
 
     @abstractmethod
     def forward(self, view: View) -> Tensor:
-        """A view -> predictions, in the shape that the task gives them: (B,) for a regression."""
+        """A view -> predictions, in the shape that the task gives them: (B,) for a regression, (B, C) for classes."""
 
     @abstractmethod
     def losses(
@@ -73,3 +82,22 @@ def read_options(kind: type[Options], config: ModelConfig) -> Options:
         )
     given: dict[str, Any] = dict(config.options)
     return kind(**given)
+
+
+def check_options(options: Any) -> None:
+    """Refuse sizes below 1, dropout rates outside [0, 1) and other negative numbers of a model's own options.
+
+    Raises:
+        MitrError: naming the option.
+    """
+    for field in fields(options):
+        value = getattr(options, field.name)
+        where = f"model.options.{field.name} is {value}"
+        if field.name.startswith("dropout"):
+            if not 0 <= value < 1:
+                raise MitrError(f"{where}; it must lie in [0, 1)")
+        elif isinstance(field.default, int) and not isinstance(field.default, bool):
+            if value < 1:
+                raise MitrError(f"{where}; it must be at least 1")
+        elif isinstance(field.default, float) and value < 0:
+            raise MitrError(f"{where}; it must not be negative")

@@ -9,9 +9,12 @@ Departures from the authors' release, each with a switch back in `ModelConfig`: 
 inside the true length instead of the channels; the unimodal encoders are not causal and give every step its position.
 Without a switch: padding takes no part in attention, BatchNorm and means; a modality that a sample lacks has no steps
 and enters fusion as a learned absence vector; losses average over what exists.
+
+An addition, off by default: where the data have a label of a modality alone, a linear head on that modality learns it
+(`LossConfig.unimodal`).
 """
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +25,7 @@ from mitr.data.schema import MODALITIES
 from mitr.losses import masked
 from mitr.losses.task import Task
 from mitr.models.base import Model
-from mitr.nn.fusion import TransformerFusion
+from mitr.nn.fusion import MeanFusion, TransformerFusion
 from mitr.nn.masked import masked_mean
 from mitr.nn.simsiam import SimSiamHead
 from mitr.nn.temporal import BidirectionalTemporal
@@ -65,6 +68,8 @@ class MitrDNet(Model):
         task: what is predicted; None: one number, by its absolute error.
     """
 
+    learns_unimodal: ClassVar[bool] = True
+
     def __init__(self, dims: dict[str, int], config: ModelConfig, loss: LossConfig, task: Task | None = None):
         super().__init__()
         self.dims = dims
@@ -89,9 +94,11 @@ class MitrDNet(Model):
         self.simsiam = nn.ModuleDict({m: SimSiamHead(DIM) for m in dims})
         self.restore = nn.ModuleDict({m: nn.Linear(DIM, dim) for m, dim in dims.items()})
         self.absence = nn.ParameterDict({m: nn.Parameter(torch.zeros(DIM)) for m in MODALITIES})
-        self.fusion = TransformerFusion(DIM)
+        self.fusion = TransformerFusion(DIM) if config.fusion == "transformer" else MeanFusion()
         self.head_in = nn.Linear(DIM, DIM)
         self.head_out = nn.Linear(DIM, self.task.outputs)
+        own = dims if loss.unimodal else ()
+        self.unimodal = nn.ModuleDict({m: nn.Linear(DIM, self.task.outputs) for m in own})
 
     def forward(self, view: View) -> Tensor:
         """A view -> predictions (B,)."""
@@ -150,6 +157,10 @@ class MitrDNet(Model):
             terms[f"distill_fused_{m}"] = masked.vector_l1(student.pooled[m], guide.fused, both)
             terms[f"distill_unimodal_{m}"] = masked.vector_mse(student.pooled[m], guide.pooled[m], both)
             terms[f"invariance_{m}"] = masked.vector_mse(student.pooled[m], student.fused, student.present[m])
+            if m in self.unimodal and m in targets.unimodal:
+                answer = self.task.answer(self.unimodal[m](student.pooled[m]))
+                own = targets._replace(labels=targets.unimodal[m])
+                terms[f"unimodal_{m}"] = self.task.loss(answer, own, student.present[m])
         return student.prediction, terms
 
     def weight_of(self, term: str) -> float:

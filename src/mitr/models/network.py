@@ -15,7 +15,7 @@ class Output(NamedTuple):
     """What a network says of a batch.
 
     Attributes:
-        prediction: (B,) sentiment; the prior where nothing was observed.
+        prediction: (B,) sentiment, or (B, C) logits of classes; the prior where nothing was observed.
         all_missing: (B,) bool, nothing was observed.
         losses: unweighted loss terms by name; empty without an incomplete view.
         total: their weighted sum.
@@ -26,6 +26,11 @@ class Output(NamedTuple):
     losses: dict[str, Tensor]
     total: Tensor
 
+    @property
+    def label(self) -> Tensor:
+        """(B,) the answer in label units: the sentiment, or the index of the likeliest class."""
+        return self.prediction if self.prediction.dim() == 1 else self.prediction.argmax(dim=1).float()
+
 
 class Network(nn.Module):
     """Text encoder + model + prior.
@@ -34,7 +39,8 @@ class Network(nn.Module):
         model: the model over encoded views.
         text: the encoder of token ids; None where text is embeddings or absent.
         special_tokens: text embeddings begin with [CLS], which is set aside.
-        prior: the answer where nothing was observed (the median of the training labels: the best constant for MAE).
+        prior: the answer where nothing was observed: the median of the training labels, which is the best constant for
+            MAE; or the logarithms of the C classes' shares in training.
         teacher: a trained network that is kept frozen.
     """
 
@@ -45,7 +51,7 @@ class Network(nn.Module):
         model: Model,
         text: TextEncoder | None = None,
         special_tokens: bool = False,
-        prior: float = 0.0,
+        prior: float | Sequence[float] = 0.0,
         teacher: "Network | None" = None,
     ):
         super().__init__()
@@ -77,6 +83,11 @@ class Network(nn.Module):
                 encoded["text"] = without_cls(view["text"])
         return encoded
 
+    @property
+    def remembers_texts(self) -> bool:
+        """The text encoder is frozen and remembers what it has read: `prepare` is worth its while."""
+        return self.text is not None and not self.text.finetune and self.text.most_bytes > 0
+
     def prepare(self, *splits: Sequence[View]) -> None:
         """Let a frozen text encoder read these splits, each a list of batches, before they are asked for."""
         texts = [[view["text"] for view in views if "text" in view] for views in splits]
@@ -98,4 +109,5 @@ class Network(nn.Module):
             if losses
             else (torch.zeros((), device=prediction.device))
         )
-        return Output(torch.where(nothing, self.prior.to(prediction.dtype), prediction), nothing, losses, total)
+        blank = nothing.view(-1, *[1] * (prediction.dim() - 1))
+        return Output(torch.where(blank, self.prior.to(prediction.dtype), prediction), nothing, losses, total)

@@ -10,10 +10,20 @@ from mitr.models.base import Model
 
 MODELS: dict[str, str] = {  # name -> module and class, imported when a model is asked for
     "mitr-dnet": "mitr.models.mitr_dnet:MitrDNet",
+    "mitr-dnet-plus": "mitr.models.mitr_dnet_plus:MitrDNetPlus",
+    "emt-dlfr": "mitr.models.emt_dlfr:EMTDLFR",
+    "mult": "mitr.models.mult:MulT",
+    "tfr-net": "mitr.models.tfr_net:TFRNet",
+    "tfn": "mitr.models.tfn:TFN",
+    "lmf": "mitr.models.lmf:LMF",
+    "misa": "mitr.models.misa:MISA",
+    "self-mm": "mitr.models.self_mm:SelfMM",
+    "mean": "mitr.models.yardsticks:MeanLabel",
+    "ridge": "mitr.models.yardsticks:Ridge",
 }
 
 
-def model_class(name: str) -> Callable[[dict[str, int], ModelConfig, LossConfig, Task], Model]:
+def model_class(name: str) -> type[Model]:
     """The class that a model's name stands for.
 
     Raises:
@@ -22,7 +32,7 @@ def model_class(name: str) -> Callable[[dict[str, int], ModelConfig, LossConfig,
     if name not in MODELS:
         raise MitrError(f"there is no model {name!r}; the models are {', '.join(sorted(MODELS))}")
     module, _, kind = MODELS[name].partition(":")
-    found: Callable[[dict[str, int], ModelConfig, LossConfig, Task], Model] = getattr(import_module(module), kind)
+    found: type[Model] = getattr(import_module(module), kind)
     return found
 
 
@@ -32,4 +42,5 @@ def build_model(dims: dict[str, int], model: ModelConfig, loss: LossConfig, task
     Raises:
         MitrError: no model has this name, or it lacks one of the options.
     """
-    return model_class(model.name)(dims, model, loss, task or Task())
+    make: Callable[[dict[str, int], ModelConfig, LossConfig, Task], Model] = model_class(model.name)
+    return make(dims, model, loss, task or Task())

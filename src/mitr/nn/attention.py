@@ -13,15 +13,16 @@ class Attention(nn.Module):
         heads: number of heads; divides D.
         dropout: on the attention weights.
         project: a last linear layer over the joined heads.
+        bias: queries, keys and values have one.
     """
 
-    def __init__(self, dim: int, heads: int, dropout: float = 0.0, project: bool = True):
+    def __init__(self, dim: int, heads: int, dropout: float = 0.0, project: bool = True, bias: bool = True):
         super().__init__()
         self.heads = heads
         self.dropout = dropout
-        self.query = nn.Linear(dim, dim)
-        self.key = nn.Linear(dim, dim)
-        self.value = nn.Linear(dim, dim)
+        self.query = nn.Linear(dim, dim, bias)
+        self.key = nn.Linear(dim, dim, bias)
+        self.value = nn.Linear(dim, dim, bias)
         self.out = nn.Linear(dim, dim) if project else nn.Identity()
 
     def forward(self, x: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -33,6 +33,14 @@ class TransformerFusion(nn.Module):
         return (self.audio(audio_state, vision_state) + self.vision(vision_state, audio_state))[:, 0]
 
 
+class MeanFusion(nn.Module):
+    """The mean of the three, to see what TF is worth."""
+
+    def forward(self, text: Tensor, audio: Tensor, vision: Tensor) -> Tensor:
+        """Three (B, D) -> (B, D)."""
+        return (text + audio + vision) / 3
+
+
 class FusionBranch(nn.Module):
     """One of the two sides of the fusion."""
 

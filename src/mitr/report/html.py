@@ -25,6 +25,7 @@ def write_evaluation_report(
     facts: Mapping[str, str] | None = None,
     warnings: Sequence[str] = (),
     synthetic: bool = False,
+    classes: Sequence[str] | None = None,
 ) -> Path:
     """Write `report.html` and `robustness.png`, `observed.png`, `predictions.png` and `training.png`.
 
@@ -39,6 +40,7 @@ def write_evaluation_report(
         facts: name -> value for "How this was made" (data and its SHA-256, model, seed, versions, command …).
         warnings: sentences to show above the results.
         synthetic: the data are made up; the page says so in its first line.
+        classes: names of the classes, where labels are their indices.
 
     Returns:
         The path of `report.html`.
@@ -47,7 +49,11 @@ def write_evaluation_report(
         MitrError: the summary or the table has nothing to show.
     """
     several = len(summary_json["rates"]) > 1
-    pictures = {"predictions": plots.prediction_scatter(predictions, summary_json["label_range"])}
+    if classes is None:
+        drawn = plots.prediction_scatter(predictions, summary_json["label_range"])
+    else:
+        drawn = plots.confusion(predictions, len(classes))
+    pictures = {"predictions": drawn}
     if several:
         pictures["robustness"] = plots.robustness_curve(summary_json)
         pictures["observed"] = plots.observed_bars(summary_json)
@@ -67,6 +73,7 @@ def write_evaluation_report(
         pair_of=_interval_cell,
         over=_over_rates(summary_json, _interval_cell, _interval_areas),
         zeroed=wording.undefined_as_zero(summary_json["auilc"] or {}),
+        classes=", ".join(f"{index} {name}" for index, name in enumerate(classes or ())),
     )
     return _write(folder, page, pictures)
 
@@ -149,6 +156,8 @@ def _page(
         keys=keys,
         definitions={key: metric(key) for key in keys},
         protocol=wording.PROTOCOLS[summary["protocol"]],
+        labelled=wording.labelled(summary),
+        units=wording.units(summary),
         prior=wording.answered_with_prior(summary),
         modalities=_modalities(summary),
         rates_span=wording.rates_span,

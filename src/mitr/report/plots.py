@@ -17,12 +17,15 @@ import pandas as pd
 from mitr.errors import MitrError
 from mitr.evaluation.metrics import metric
 from mitr.files import replacing
+from mitr.report.wording import headline_keys
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8A8F98"
 SERIES = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#8A8F98")
 MODALITY_COLOURS = {"text": BLUE, "audio": ORANGE, "vision": GREEN}
 DPI = 200  # twice the size at which the page shows the picture
-_CHECKS = {"valid_mae": "Validation MAE", "valid_corr": "Validation Corr", "valid_loss": "Validation loss"}
+MOST_WRITTEN = 10  # classes whose shares are written into the cells
+_CHECKS = {"valid_mae": "Validation MAE", "valid_corr": "Validation Corr", "valid_f1": "Validation F1"}
+_CHECKS |= {"valid_ua": "Validation UA", "valid_loss": "Validation loss"}
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
@@ -49,7 +52,7 @@ _STYLE: dict[Any, Any] = {
 
 
 def robustness_curve(summary: dict[str, Any], path: Path | None = None) -> bytes:
-    """MAE, Corr and Acc-2 against the missing rate, with the bootstrap interval as a band.
+    """MAE, Corr and Acc-2 (for classes accuracy, UA and F1) against the missing rate, with the bootstrap interval.
 
     Args:
         summary: the JSON of `Summary.to_json`, with at least two rates.
@@ -74,7 +77,7 @@ def robustness_curve(summary: dict[str, Any], path: Path | None = None) -> bytes
 
 
 def seeds_curve(aggregate: dict[str, Any], path: Path | None = None) -> bytes:
-    """MAE, Corr and Acc-2 against the missing rate over seeds: mean ± standard deviation, a thin line a seed.
+    """The same against the missing rate over seeds: mean ± standard deviation, a thin line a seed.
 
     Args:
         aggregate: the JSON of `aggregate`, with at least two rates.
@@ -115,11 +118,7 @@ def prediction_scatter(
     Raises:
         MitrError: the table is empty, or a rate is not in it.
     """
-    if predictions.empty:
-        raise MitrError("the predictions table is empty: there is nothing to draw")
-    there = np.array(sorted(predictions["rate"].unique()), dtype=float)
-    if rates is None:
-        rates = sorted({float(there[np.abs(there - near).argmin()]) for near in (0, 0.5, 0.9)})
+    rates = _shown_rates(predictions, rates)
     values = predictions[["label", "prediction"]].to_numpy(float)
     low, high = min(values.min(), label_range[0]), max(values.max(), label_range[1])
     left, right = min(values[:, 0].min(), label_range[0]), max(values[:, 0].max(), label_range[1])
@@ -128,9 +127,7 @@ def prediction_scatter(
     height = 0.8 + (width - 0.7) * min((high - low) / (right - left), 2)  # an equal scale on both axes fills this
     with _figure(len(rates), height, path, width) as (axes, png):
         for axis, rate in zip(axes, rates, strict=True):
-            part = predictions[np.isclose(predictions["rate"].to_numpy(float), rate, atol=1e-6)]
-            if part.empty:
-                raise MitrError(f"the predictions table has no rate {rate:g}; it has {there.tolist()}")
+            part = _at_rate(predictions, rate)
             unseen = part["all_missing"].to_numpy(bool)
             axis.plot([low, high], [low, high], color=GREY, linewidth=1, linestyle=(0, (4, 3)))
             axis.axhline(sum(label_range) / 2, color="#C9CED6", linewidth=0.9, zorder=0.5)
@@ -145,6 +142,39 @@ def prediction_scatter(
             title = "Nothing removed" if rate == 0 else f"Missing rate {rate:.2g}"
             axis.set(title=title, xlabel="label", ylabel="prediction", aspect="equal")
             axis.set(xlim=(left - margin, right + margin), ylim=(low - margin, high + margin))
+    return png()
+
+
+def confusion(
+    predictions: pd.DataFrame, classes: int, rates: Sequence[float] | None = None, path: Path | None = None
+) -> bytes:
+    """How often each class (row) gets each answer (column), in per cent of the row, one panel a rate.
+
+    Args:
+        predictions: the predictions table; labels and predictions are indices of classes.
+        classes: how many there are.
+        rates: rates of the panels; None takes those nearest to 0, 0.5 and 0.9.
+        path: where to write the PNG as well.
+
+    Raises:
+        MitrError: the table is empty, or a rate is not in it.
+    """
+    rates = _shown_rates(predictions, rates)
+    with _figure(len(rates), 3.6, path) as (axes, png):
+        for axis, rate in zip(axes, rates, strict=True):
+            part = _at_rate(predictions, rate)
+            pairs = part["label"].to_numpy(int) * classes + part["prediction"].to_numpy(int)
+            counts = np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+            shares = 100 * counts / counts.sum(axis=1, keepdims=True).clip(1)
+            axis.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+            for row, column in np.ndindex(classes, classes) if classes <= MOST_WRITTEN else ():
+                colour = "white" if shares[row, column] > 60 else "#2B2F36"
+                axis.text(column, row, f"{shares[row, column]:.0f}", ha="center", va="center", color=colour, fontsize=9)
+            title = "Nothing removed" if rate == 0 else f"Missing rate {rate:.2g}"
+            axis.set(title=title, xlabel="answer", ylabel="class")
+            if classes <= MOST_WRITTEN:
+                axis.set(xticks=range(classes), yticks=range(classes))
+            axis.grid(visible=False)
     return png()
 
 
@@ -221,6 +251,21 @@ def observed_bars(summary: dict[str, Any], path: Path | None = None) -> bytes:
     return png()
 
 
+def _shown_rates(predictions: pd.DataFrame, rates: Sequence[float] | None) -> Sequence[float]:
+    if predictions.empty:
+        raise MitrError("the predictions table is empty: there is nothing to draw")
+    there = np.array(sorted(predictions["rate"].unique()), dtype=float)
+    return rates or sorted({float(there[np.abs(there - near).argmin()]) for near in (0, 0.5, 0.9)})
+
+
+def _at_rate(predictions: pd.DataFrame, rate: float) -> pd.DataFrame:
+    there = predictions["rate"].to_numpy(float)
+    part = predictions[np.isclose(there, rate, atol=1e-6)]
+    if part.empty:
+        raise MitrError(f"the predictions table has no rate {rate:g}; it has {sorted(set(there.tolist()))}")
+    return part
+
+
 @contextmanager
 def _figure(
     panels: int, height: float, path: Path | None, panel_width: float = 3.4
@@ -244,8 +289,7 @@ def _figure(
 def _panels(summary: dict[str, Any]) -> list[str]:
     if len(summary["rates"]) < 2:
         raise MitrError("a robustness curve needs at least two missing rates")
-    keys = list(summary["by_rate"][0]["metrics"])
-    return ["mae", "corr", *[key for key in keys if key.startswith("acc2")][:1]]
+    return headline_keys(summary["by_rate"][0]["metrics"])
 
 
 def _rate_axis(axis: Any, rates: Sequence[float], key: str) -> float:

@@ -66,7 +66,9 @@ def at_rate(rate: float) -> str:
 
 
 def headline_keys(metrics: Mapping[str, Any]) -> list[str]:
-    """The three metrics that a reader looks for first: MAE, Corr and the family's first Acc-2."""
+    """The three metrics that a reader looks for first: MAE, Corr and the family's first Acc-2; those of classes."""
+    if "mae" not in metrics:
+        return list(metrics)[:3]
     return ["mae", "corr", *[key for key in metrics if key.startswith("acc2")][:1]]
 
 
@@ -77,12 +79,9 @@ def headline(summary: Mapping[str, Any]) -> list[str]:
         summary: the JSON of `Summary.to_json`.
     """
     first, last = summary["by_rate"][0], _last_with_evidence(summary)
-    low, high = (compact(end) for end in summary["label_range"])
     where = at_rate(first["rate"])
     level = per_cent(summary["level"])
-    sentences = [
-        f"{where}, over {summary['n']} test samples labelled from {low} to {high}, {_found(first['metrics'], level)}."
-    ]
+    sentences = [f"{where}, over {summary['n']} test samples {labelled(summary)}, {_found(first['metrics'], level)}."]
     if last is not first:
         sentences.append(f"{at_rate(last['rate'])}, {_found(last['metrics'], level)}.")
     if summary["mean"]:
@@ -94,6 +93,19 @@ def headline(summary: Mapping[str, Any]) -> list[str]:
         ]
         sentences.append(f"Averaged over missing rates {rates_span(summary['mean']['rates'])}, {', '.join(listed)}.")
     return sentences
+
+
+def labelled(summary: Mapping[str, Any]) -> str:
+    """What the labels of a summary are."""
+    low, high = summary["label_range"]
+    if summary["family"] == "classes":
+        return f"labelled with {compact(high + 1)} classes"
+    return f"labelled from {compact(low)} to {compact(high)}"
+
+
+def units(summary: Mapping[str, Any]) -> str:
+    """In what units a table of its metrics is."""
+    return "In per cent." if summary["family"] == "classes" else "Shares and F1 in per cent, MAE in label units."
 
 
 def headline_of_seeds(aggregate: Mapping[str, Any]) -> list[str]:
@@ -145,6 +157,13 @@ def _last_with_evidence(summary: Mapping[str, Any]) -> Any:
 
 
 def _found(metrics: Mapping[str, Any], level: str) -> str:
+    if "mae" not in metrics:
+        right, recall = metrics["accuracy"], metrics["ua"]
+        return (
+            f"{plain(100 * right['value'], 1)} % of the answers are right ({level} interval "
+            f"{_between('accuracy', right)}), and {plain(100 * recall['value'], 1)} % on average over the classes "
+            f"({_between('ua', recall)})"
+        )
     mae, corr = metrics["mae"], metrics["corr"]
     error = f"predictions are off by {plain(mae['value'])} on average"
     error += f" ({level} interval {plain(mae['low'])} to {plain(mae['high'])})"

@@ -41,6 +41,7 @@ class TextEncoder(nn.Module):
 
         logging.disable_progress_bar()
         self.finetune = config.finetune
+        self.skip_hidden = config.hidden == "skip"
         where = _place(config)
         offline: dict[str, Any] = {"local_files_only": not config.allow_download, "trust_remote_code": False}
         try:
@@ -72,6 +73,7 @@ class TextEncoder(nn.Module):
     def forward(self, steps: Steps) -> Steps:
         """Token ids (B, T) -> states (B, T-1, D): [CLS] becomes the summary, [SEP] stays a valid step."""
         keys = text_keys(steps) if self.known else [b""] * len(steps.values)
+        steps = self._shown(steps)
         known = [i for i, key in enumerate(keys) if key in self.known]
         unknown = steps.present.clone()
         unknown[known] = False
@@ -82,7 +84,8 @@ class TextEncoder(nn.Module):
         for i in known:
             remembered = self.known[keys[i]]
             states[i, : len(remembered)] = remembered.to(states)
-        return without_cls(steps._replace(values=states))
+        read = without_cls(steps._replace(values=states))
+        return in_front(read) if self.skip_hidden else read
 
     def prepare(self, *sets: Sequence[Steps]) -> None:
         """Have the states of these sets at hand until the next call, each set a list of batches in a fixed order.
@@ -93,11 +96,15 @@ class TextEncoder(nn.Module):
             return
         device = next(self.model.parameters()).device
         precision = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else ""
-        identity = f"{self.identity['sha256'] or self.identity['name']} {precision} {device}"
+        identity = f"{self.identity['sha256'] or self.identity['name']} {precision} {device} {self.skip_hidden}"
         read = [MEMORY.get(identity, batches, 4 * self.dim, self.most_bytes, self._read) for batches in sets]
         self.known = {key: states for known in reversed(read) for key, states in known.items()}
 
+    def _shown(self, steps: Steps) -> Steps:
+        return steps._replace(valid=steps.valid & steps.available) if self.skip_hidden else steps
+
     def _read(self, steps: Steps) -> Tensor:
+        steps = self._shown(steps)
         device = next(self.model.parameters()).device
         valid = steps.valid | ~steps.present[:, None]  # an absent text is read as padding, and not remembered
         return self._encode(steps.values.to(device), valid.to(device))
@@ -163,6 +170,25 @@ def without_cls(steps: Steps) -> Steps:
     """Make the first step, [CLS], the summary of the others."""
     values, valid, available, content = (part[:, 1:] for part in steps[:4])
     return Steps(values, valid, available, content, steps.values[:, 0])
+
+
+def with_cls(steps: Steps) -> Steps:
+    """Make the summary the first step again, an observed one without content; nothing changes where there is none."""
+    if steps.summary is None:
+        return steps
+    there = steps.present[:, None]
+    values = torch.cat([steps.summary[:, None], steps.values], dim=1)
+    valid, available = (torch.cat([there, part], dim=1) for part in (steps.valid, steps.available))
+    content = torch.cat([torch.zeros_like(there), steps.content], dim=1)
+    return Steps(values, valid, available, content)
+
+
+def in_front(steps: Steps) -> Steps:
+    """Move the valid steps of each sample to its front, in their order: models take padding to be behind."""
+    order = steps.valid.int().argsort(dim=1, descending=True, stable=True)
+    valid, available, content = (part.gather(1, order) for part in steps[1:4])
+    values = steps.values.gather(1, order[:, :, None].expand_as(steps.values)) * valid[:, :, None]
+    return Steps(values, valid, available, content, steps.summary)
 
 
 def _place(config: TextConfig) -> str:

@@ -23,6 +23,7 @@ from mitr.config import RunConfig, TrainConfig
 from mitr.errors import MitrError
 from mitr.evaluation.metrics import compute, family_of
 from mitr.examples import Batches, Examples
+from mitr.losses.imbalance import rarity
 from mitr.missing import schedules
 from mitr.missing.schedules import Masks
 from mitr.models.network import Network
@@ -31,7 +32,8 @@ from mitr.training.log import Row, TrainingLog
 from mitr.views import Batch, Targets, View, hide, to_device
 
 READING_BATCH = 64
-LOWER_IS_BETTER = {"loss": True, "mae": True, "corr": False}
+LOWER_IS_BETTER = {"loss": True, "mae": True, "corr": False, "f1": False}
+SHOWN = {"mae": "mae", "corr": "corr", "f1": "f1_weighted", "ua": "ua"}  # name in the history -> metric
 
 
 def accelerator_for(config: TrainConfig) -> Accelerator:
@@ -73,7 +75,8 @@ class Trainer:
         self.train_set, self.valid_set = train, valid
         self.accelerator = accelerator_for(config.train)
         self.network = network.to_device(self.accelerator.device)
-        self.order = Batches(train.costs(), config.train.batch_size, config.train.seed)
+        weights, chances = rare_labels(train, config)
+        self.order = Batches(train.costs(), config.train.batch_size, config.train.seed, chances)
         optimizer = torch.optim.Adam(parameter_groups(network, config.train), foreach=True)
         self.wrapped: nn.Module
         self.wrapped, self.optimizer, self.loader = self.accelerator.prepare(
@@ -85,9 +88,12 @@ class Trainer:
         self.best: float | None = None
         self.best_epoch = -1
         self.rows: list[Row] = []
-        self.targets = Targets.plain(torch.from_numpy(train.labels).to(self.accelerator.device))
+        place = self.accelerator.device
+        unimodal = {m: torch.from_numpy(own).to(place) for m, own in train.unimodal.items()}
+        plain = Targets.plain(torch.from_numpy(train.labels).to(place), unimodal)
+        self.targets = plain._replace(weights=torch.from_numpy(weights).to(plain.weights))
         network.model.begin(self.targets)
-        self.complete_views = [] if network.text is None or network.text.finetune else self._views(train, None)
+        self.complete_views = self._views(train, None) if network.remembers_texts else []
 
     def fit(self) -> None:
         """Train until the validation value stops improving or the epochs are used up."""
@@ -127,15 +133,17 @@ class Trainer:
         return self.epoch >= options.max_epochs or (self.epoch > 0 and waited >= options.patience)
 
     def validate(self) -> dict[str, float]:
-        """MAE and Corr (and the loss, if it selects) of the incomplete view, means over the validation rates."""
+        """MAE and Corr, or F1 and UA (and the loss, if it selects) of the incomplete view, means over its rates."""
         found: dict[str, list[float]] = defaultdict(list)
         scale = self.valid_set.data.info.label_range
+        family = family_of(scale, self.valid_set.data.info.classes)
         known = np.isfinite(self.valid_set.labels)
         for masks in self.valid_masks.values():
             predictions, total = self._predict_valid(masks)
-            values = compute(family_of(scale), predictions[known], self.valid_set.labels[known], scale)
-            for name in ("mae", "corr"):
-                found[name].append(values[name] or 0.0)  # a constant answer follows nothing: Corr 0
+            values = compute(family, predictions[known], self.valid_set.labels[known], scale)
+            for name, key in SHOWN.items():
+                if key in values:
+                    found[name].append(values[key] or 0.0)  # a constant answer follows nothing: Corr 0
             if self.config.train.select == "loss":
                 found["loss"].append(total)
         return {name: float(np.mean(values)) for name, values in found.items()}
@@ -205,10 +213,10 @@ class Trainer:
             for batch in self._batches_of(self.valid_set):
                 hidden = self._hidden(batch, masks, self.valid_set)
                 if self.config.train.select == "loss":
-                    output = self.wrapped(batch.view, hidden, Targets.plain(batch.labels))
+                    output = self.wrapped(batch.view, hidden, Targets.plain(batch.labels, batch.unimodal))
                 else:
                     output = self.wrapped(hidden)
-                predictions[batch.positions.cpu().numpy()] = output.prediction.float().cpu().numpy()
+                predictions[batch.positions.cpu().numpy()] = output.label.float().cpu().numpy()
                 total += output.total.item() * len(batch.labels)
         return predictions, total / len(self.valid_set)
 
@@ -231,7 +239,7 @@ class Trainer:
                 self.network.prepare(self.complete_views, self._views(examples, masks))
 
     def _targets(self, batch: Batch) -> Targets:
-        return Targets(batch.labels, batch.positions, self.targets.weights[batch.positions])
+        return Targets(batch.labels, batch.positions, self.targets.weights[batch.positions], batch.unimodal)
 
     def _hidden(self, batch: Batch, masks: Masks, examples: Examples) -> Any:
         return hide(batch.view, masks, batch.positions, examples.unknown)
@@ -270,6 +278,17 @@ def parameter_groups(network: Network, config: TrainConfig) -> list[dict[str, An
         groups.append({"params": decayed, "full_lr": config.lr_text, "weight_decay": config.decay_text})
         groups.append({"params": plain, "full_lr": config.lr_text, "weight_decay": 0.0})
     return groups
+
+
+def rare_labels(train: Examples, config: RunConfig) -> tuple[np.ndarray, np.ndarray | None]:
+    """How much each sample of the train split counts, (N,), and its chance to be drawn, (N,) or None: all once."""
+    about, options = train.data.info, config.imbalance
+    weights, chances = np.ones(len(train)), None
+    if options.weighting == "lds":
+        weights = rarity(train.labels, about.label_range, options, about.classes, smooth=True)
+    if options.sampling == "balanced":
+        chances = rarity(train.labels, about.label_range, options, about.classes) / len(train)
+    return weights, chances
 
 
 def _mix(seed: int, epoch: int) -> int:

@@ -17,19 +17,24 @@ import torch
 from accelerate.utils import set_seed
 
 import mitr
-from mitr.config import RunConfig
+from mitr.config import RunConfig, TextConfig
 from mitr.data.normalize import Normalizer
-from mitr.data.schema import MODALITIES
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
 from mitr.examples import Examples
 from mitr.files import discard_partials, read_json, write_json
+from mitr.losses.task import task_of
+from mitr.missing.schedules import described_validation
 from mitr.models.network import Network
-from mitr.models.registry import build_model
+from mitr.models.registry import build_model, model_class
+from mitr.models.yardsticks import Solved
 from mitr.text.encoder import TextEncoder
 from mitr.threads import use_threads
 from mitr.training import checkpoint
+from mitr.training.log import TrainingLog
 from mitr.training.loop import Trainer
+from mitr.training.settling import settle
+from mitr.training.solving import solve
 
 PACKAGES = ("torch", "transformers", "accelerate", "safetensors", "numpy", "pandas", "pyarrow")
 
@@ -141,6 +146,7 @@ def train(
         raise MitrError(f"{out} holds a run already: choose another folder, or go on with `mitr train --resume {out}`")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise MitrError(f"{out} is not an empty folder: choose another one for the run")
+    config = settle(config, dataset.info)
     _check_data(dataset)
     set_seed(config.train.seed)
     normalizer = Normalizer.fit(dataset, config.normalize)
@@ -152,7 +158,7 @@ def train(
         "network": facts | {"text": network.text.identity if network.text else None},
         "data": _data_facts(dataset),
         "selection": _selection_rule(config),
-        "parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
+        "parameters": _parameter_count(network),
         "versions": {"mitr": mitr.__version__, "python": platform.python_version()} | {p: version(p) for p in PACKAGES},
         "git": _git_state(),
         "command": command,
@@ -193,6 +199,10 @@ def check_fit(facts: dict[str, Any], data: Dataset, where: str) -> None:
     Raises:
         MitrError: with what differs.
     """
+    if facts.get("classes") != (data.info.classes and list(data.info.classes)):
+        theirs = ", ".join(data.info.classes or ["labels on a scale"])
+        ours = ", ".join(facts.get("classes") or ["labels on a scale"])
+        raise MitrError(f"{data.folder} has {theirs[:200]}, but {where} was trained on {ours[:200]}")
     for m, expected in facts["modalities"].items():
         about = data.info.modalities.get(m)
         if about is None:
@@ -213,9 +223,11 @@ def _check_vocabulary(network: Network, data: Dataset) -> None:
 def _continue(run: Run, data: Dataset, network: Network, quiet: bool) -> Run:
     if run.config.model.teacher == "separate":
         teacher = _teacher(run, data, quiet).network()
-        network = Network(network.model, network.text, network.special_tokens, float(network.prior), teacher)
+        network = Network(network.model, network.text, network.special_tokens, network.prior.tolist(), teacher)
     normalizer = run.normalizer()
     sets = [Examples(data, data.indices(split), normalizer, network.text) for split in ("train", "valid")]
+    if isinstance(network.model, Solved):
+        return _solve(run, network, sets[0], sets[1])
     trainer = Trainer(network, sets[0], sets[1], run.config, run.folder, run.about["network"], quiet)
     if (run.folder / "state.safetensors").exists():
         trainer.resume()
@@ -235,6 +247,17 @@ def _continue(run: Run, data: Dataset, network: Network, quiet: bool) -> Run:
     return Run(run.folder)
 
 
+def _solve(run: Run, network: Network, train: Examples, valid: Examples) -> Run:
+    row = solve(network, train, valid, run.config)
+    log = TrainingLog(run.folder, [], quiet=True)
+    log.add(row)
+    log.close()
+    checkpoint.save(run.folder / "model.safetensors", checkpoint.weights(network), run.about["network"])
+    value = row["valid_corr" if run.config.train.select == "corr" else "valid_mae"]
+    write_json(run.folder / "run.json", run.about | {"finished": True, "epochs": 1, "best_epoch": 0, "best": value})
+    return Run(run.folder)
+
+
 def _teacher(run: Run, data: Dataset, quiet: bool) -> Run:
     folder = run.folder / "teacher"
     if (folder / "run.json").exists():
@@ -247,7 +270,7 @@ def _teacher(run: Run, data: Dataset, quiet: bool) -> Run:
 def _build(config: RunConfig, facts: dict[str, Any]) -> Network:
     modalities: dict[str, Any] = facts["modalities"]
     needs_encoder = modalities.get("text", {}).get("kind") in ("ids", "raw")
-    text = TextEncoder(config.text) if needs_encoder else None
+    text = TextEncoder(text_options(config)) if needs_encoder else None
     recorded = facts.get("text")
     if text is not None and recorded and recorded["sha256"] != text.identity["sha256"]:
         raise MitrError(
@@ -256,8 +279,16 @@ def _build(config: RunConfig, facts: dict[str, Any]) -> Network:
         )
     dims = {m: text.dim if m == "text" and text else about["dim"] for m, about in modalities.items()}
     use_threads(config.train.threads, dims)
-    model = build_model(dims, config.model, config.loss)
+    model = build_model(dims, config.model, config.loss, task_of(config.imbalance, facts.get("classes")))
     return Network(model, text, facts["special_tokens"], facts["prior"])
+
+
+def text_options(config: RunConfig) -> TextConfig:
+    """The options of the text encoder, with what the model's kind adds to them."""
+    kind = model_class(config.model.name)
+    finetune = config.text.finetune and not issubclass(kind, Solved)
+    hidden = kind.hidden_tokens if config.text.hidden == "auto" else config.text.hidden
+    return replace(config.text, finetune=finetune, hidden=hidden)
 
 
 def _network_facts(data: Dataset, config: RunConfig) -> dict[str, Any]:
@@ -267,9 +298,25 @@ def _network_facts(data: Dataset, config: RunConfig) -> dict[str, Any]:
         "model": config.model.name,
         "modalities": {m: {"kind": about.kind, "dim": about.dim} for m, about in data.info.modalities.items()},
         "special_tokens": bool(about_text and about_text.special_tokens),
-        "prior": float(np.median(labels[np.isfinite(labels)])),
+        "prior": _prior(labels[np.isfinite(labels)], data.info.classes),
         "label_range": list(data.info.label_range),
+        "classes": data.info.classes and list(data.info.classes),
     }
+
+
+def _parameter_count(network: Network) -> int:
+    if isinstance(network.model, Solved):
+        return network.model.weight.numel() + 1
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+
+
+def _prior(labels: np.ndarray, classes: tuple[str, ...] | None) -> float | list[float]:
+    """The median; or log shares of the classes, each with one more sample than it has, so that none is impossible."""
+    if classes is None:
+        return float(np.median(labels))
+    counts = np.bincount(labels.astype(np.int64), minlength=len(classes)) + 1
+    shares: list[float] = np.log(counts / counts.sum()).tolist()
+    return shares
 
 
 def _data_facts(data: Dataset) -> dict[str, Any]:
@@ -284,18 +331,7 @@ def _data_facts(data: Dataset) -> dict[str, Any]:
 
 
 def _selection_rule(config: RunConfig) -> str:
-    missing = config.missing
-    own = {m: missing.rate_of(m) for m in MODALITIES}
-    if missing.schedule == "random-rate":
-        shown = ", ".join(str(rate) for rate in missing.validation_rates)
-    elif missing.schedule == "none":
-        shown = "0.0"
-    else:
-        shown = str(missing.rate) if len(set(own.values())) == 1 else str(own)
-    seeds = ", ".join(str(seed) for seed in missing.seeds)
-    best = (
-        f"best {config.train.select} on the validation split, mean over missing rates {shown} (masks of seeds {seeds})"
-    )
+    best = f"best {config.train.select} on the validation split, mean over {described_validation(config.missing)}"
     return f"{best}, stopped after {config.train.patience} epochs without improvement; the test split was not used"
 
 

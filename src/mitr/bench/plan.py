@@ -1,0 +1,262 @@
+"""What a benchmark will train and test, settled before the first run, with every fault of the plan found at once."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mitr.config import MissingConfig, RunConfig
+from mitr.data.store import Dataset
+from mitr.errors import MitrError
+from mitr.missing.protocols import PROTOCOLS, Protocol
+from mitr.models.registry import MODELS, build_model
+
+YARDSTICKS = ("mean", "ridge")
+
+
+class Check(NamedTuple):
+    """A protocol under which a trained model is tested.
+
+    Attributes:
+        protocol: its name.
+        conditions: names of its conditions; None: all of them.
+    """
+
+    protocol: str
+    conditions: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training run and what it is tested on.
+
+    Attributes:
+        key: its name in the folder; equal keys are equal runs.
+        entry: the model's name in the tables.
+        data: folder of the data set.
+        data_name: its name in the tables.
+        seed: of the run.
+        training: `one-model` for all conditions, or `per-rate`.
+        config: all options.
+        checks: protocols that the trained model answers.
+    """
+
+    key: str
+    entry: str
+    data: str
+    data_name: str
+    seed: int
+    training: str
+    config: RunConfig
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A benchmark.
+
+    Attributes:
+        datasets: the data sets, or folds of one.
+        entries: name in the tables -> options, the seed not yet set.
+        protocols: names of protocols.
+        seeds: of the training runs.
+        per_rate: protocol `auilc` trains one model per rate.
+        jobs: in the order in which they are to run: those that see the same masks stand together.
+    """
+
+    datasets: tuple[Dataset, ...]
+    entries: dict[str, RunConfig]
+    protocols: tuple[str, ...]
+    seeds: tuple[int, ...]
+    per_rate: bool
+    jobs: tuple[Job, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan in a plain dictionary."""
+        return {
+            "data": [
+                {"folder": str(d.folder), "name": d.info.name, "sha256": d.info.content_sha256} for d in self.datasets
+            ],
+            "entries": {name: config.to_json() for name, config in self.entries.items()},
+            "protocols": list(self.protocols),
+            "seeds": list(self.seeds),
+            "per_rate": self.per_rate,
+            "jobs": [job.key for job in self.jobs],
+        }
+
+
+def make_plan(
+    datasets: Sequence[Dataset],
+    entries: Mapping[str, RunConfig],
+    protocols: Sequence[str],
+    seeds: Sequence[int],
+    per_rate: bool = False,
+) -> Plan:
+    """Settle all runs.
+
+    Raises:
+        MitrError: the plan has faults; the message lists all of them.
+    """
+    if problems := list(_problems(datasets, entries, protocols, seeds, per_rate)):
+        raise MitrError("this benchmark cannot be run:\n" + "\n".join(f"- {problem}" for problem in problems))
+    jobs = [
+        job
+        for data in datasets
+        for seed in seeds
+        for recipe in _recipes(data, protocols, per_rate)
+        for name, config in entries.items()
+        for job in [_job(data, name, config, seed, recipe)]
+    ]
+    return Plan(tuple(datasets), dict(entries), tuple(protocols), tuple(seeds), per_rate, _merged(jobs))
+
+
+class Recipe(NamedTuple):
+    """How a protocol trains: from an entry's own missing data to those of the protocol, and what it then tests."""
+
+    training: str
+    protocol: Protocol
+    rate: float | None
+    check: Check
+
+    def missing(self, base: MissingConfig) -> MissingConfig:
+        """What the student does not see."""
+        if self.rate is None:
+            return self.protocol.training(base)
+        return MissingConfig("fixed", self.rate, seeds=base.seeds)
+
+
+def _recipes(data: Dataset, protocols: Sequence[str], per_rate: bool) -> Iterator[Recipe]:
+    for name in protocols:
+        protocol = PROTOCOLS[name]
+        if per_rate and name == "auilc":
+            for condition in protocol.conditions(tuple(data.info.modalities), data.info.label_range):
+                yield Recipe("per-rate", protocol, condition.level, Check(name, (condition.name,)))
+        else:
+            yield Recipe("one-model", protocol, None, Check(name))
+
+
+def _job(data: Dataset, name: str, config: RunConfig, seed: int, recipe: Recipe) -> Job:
+    config = replace(config, train=replace(config.train, seed=seed), missing=recipe.missing(config.missing))
+    key = f"{_slug(data.info.name)}-{_slug(name)}-seed{seed}-{_digest(data, config)}"
+    return Job(key, name, str(data.folder), data.info.name, seed, recipe.training, config, (recipe.check,))
+
+
+def _merged(jobs: Sequence[Job]) -> tuple[Job, ...]:
+    """Equal runs become one that answers all of their checks."""
+    found: dict[str, Job] = {}
+    for job in jobs:
+        known = found.get(job.key)
+        found[job.key] = job if known is None else replace(known, checks=known.checks + job.checks)
+    return tuple(found.values())
+
+
+def _digest(data: Dataset, config: RunConfig) -> str:
+    """Of everything that a run's numbers depend on, which the machine's threads, device and memory are not.
+
+    Options at their defaults are left out, so that a run keeps its key when another option comes into being.
+    """
+    plain, given = RunConfig().to_json(), config.to_json()
+    for section, name in (("train", "threads"), ("train", "device"), ("text", "memory_mb")):
+        del given[section][name]
+    changed = {
+        section: {name: value for name, value in options.items() if value != plain[section][name]}
+        for section, options in given.items()
+    }
+    used = {section: options for section, options in changed.items() if options}
+    text = json.dumps([data.info.content_sha256, used], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def _slug(name: str) -> str:
+    return "".join(c if c.isalnum() else "-" for c in name.lower()).strip("-")
+
+
+def _problems(
+    datasets: Sequence[Dataset],
+    entries: Mapping[str, RunConfig],
+    protocols: Sequence[str],
+    seeds: Sequence[int],
+    per_rate: bool,
+) -> Iterator[str]:
+    if not entries:
+        yield f"no model is named; the models are {', '.join(MODELS)}"
+    for name, config in entries.items():
+        if config.model.name not in MODELS:
+            yield f"there is no model {config.model.name!r}; the models are {', '.join(MODELS)}"
+            continue
+        try:
+            build_model({"text": 8, "audio": 8, "vision": 8}, config.model, config.loss)
+        except MitrError as error:
+            yield f"{name}: {error}"
+    if not protocols:
+        yield f"no protocol is named; the protocols are {', '.join(PROTOCOLS)}"
+    for name in protocols:
+        if name not in PROTOCOLS:
+            yield f"there is no protocol {name!r}; the protocols are {', '.join(PROTOCOLS)}"
+    for what, values in (("seed", seeds), ("protocol", protocols)):
+        for value in sorted({v for v in values if list(values).count(v) > 1}):  # type: ignore[type-var]
+            yield f"{what} {value} is named more than once"
+    if not seeds:
+        yield "no seed is named"
+    for seed in seeds:
+        if not 0 <= seed < 2**32:
+            yield f"seed {seed} does not lie in [0, 2**32)"
+    if per_rate and "auilc" not in protocols:
+        yield "--per-rate is the way of the protocol auilc, which is not among the protocols"
+    names = [data.info.name for data in datasets]
+    if not datasets:
+        yield "no data set is named"
+    for name in sorted({n for n in names if names.count(n) > 1}):
+        yield f"two data sets are called {name!r}: give one another name when it is imported (--name)"
+    for data in datasets:
+        for split in ("train", "valid", "test"):
+            if not np.isfinite(data.labels[data.indices(split)]).any():
+                yield f"{data.folder}: its {split} split has no labelled sample"
+        for name in protocols:
+            if name in PROTOCOLS:
+                yield from (f"{data.folder}: {problem}" for problem in PROTOCOLS[name].problems(data))
+
+
+def entries_of(
+    models: Sequence[str], config: RunConfig, variants: Mapping[str, Any] | None = None
+) -> dict[str, RunConfig]:
+    """Models by name, and variants: name -> sections of options that differ from `config`.
+
+    Raises:
+        MitrError: a name given twice, or a variant with an unknown section or option.
+    """
+    repeated = sorted({name for name in models if list(models).count(name) > 1})
+    if repeated:
+        raise MitrError(f"--models: {', '.join(repeated)} is named more than once")
+    entries = {name: replace(config, model=replace(config.model, name=name)) for name in models}
+    for name, sections in (variants or {}).items():
+        if name in entries:
+            raise MitrError(f"the variant {name!r} has the name of a model; call it something else")
+        if not isinstance(sections, dict) or not all(isinstance(options, dict) for options in sections.values()):
+            raise MitrError(f"variant {name!r}: write sections of options, such as `model: {{name: mitr-dnet}}`")
+        options = config.to_json()
+        for section, changed in sections.items():
+            options[section] = options.get(section, {}) | changed
+        entries[name] = RunConfig.from_json(options, f"variant {name!r}")
+    return entries
+
+
+def read_variants(path: Path) -> dict[str, Any]:
+    """Variants from a YAML file: name -> section -> option -> value.
+
+    Raises:
+        MitrError: the file is missing or is not such a mapping.
+    """
+    import yaml
+
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise MitrError(f"{path} cannot be read as YAML: {error}") from None
+    if not isinstance(found, dict):
+        raise MitrError(f"{path} must map names of variants to sections of options")
+    return found

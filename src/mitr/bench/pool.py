@@ -1,0 +1,123 @@
+"""Jobs spread over processes: each process takes the next job when it is free, and a job that fails takes no other down."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mitr.bench.plan import Job
+from mitr.bench.work import Facts
+from mitr.errors import MitrError
+
+Done = Callable[[Job, Facts], None]
+
+
+class Worker(NamedTuple):
+    """A process and the job that it was given."""
+
+    process: Any
+    line: Connection
+    job: Job
+
+
+def run_jobs(jobs: Iterable[Job], folder: Path, workers: int, done: Done, work: Callable[[Job, Path], Facts]) -> None:
+    """Do all jobs.
+
+    Args:
+        jobs: in the order in which they begin.
+        folder: of the benchmark.
+        workers: most processes at a time, each with its share of the cores.
+        done: called in this process with each job and its facts; `{"status": "failed", "error": …}` if it failed.
+        work: what a process does with a job; importable by name.
+    """
+    waiting = list(jobs)[::-1]
+    context = multiprocessing.get_context("spawn")
+    free: list[tuple[Any, Connection]] = []
+    busy: list[Worker] = []
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    with _threads(threads):
+        try:
+            while waiting or busy:
+                while waiting and len(busy) < workers:
+                    process, line = free.pop() if free else _start(context, folder, threads, work)
+                    job = waiting.pop()
+                    line.send(job)
+                    busy.append(Worker(process, line, job))
+                ready = wait([worker.line for worker in busy])
+                for worker in [w for w in busy if w.line in ready]:
+                    busy.remove(worker)
+                    try:
+                        facts = worker.line.recv()
+                        free.append((worker.process, worker.line))
+                    except (EOFError, OSError):
+                        worker.process.join()
+                        facts = {"status": "failed", "error": _death(worker.process.exitcode)}
+                    done(worker.job, facts)
+        finally:
+            for process, line in [*free, *((w.process, w.line) for w in busy)]:
+                line.close()
+                process.terminate()
+                process.join()
+
+
+def _start(context: Any, folder: Path, threads: int, work: Callable[[Job, Path], Facts]) -> tuple[Any, Connection]:
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, folder, threads, work, os.getpid()), daemon=True)
+    process.start()
+    theirs.close()
+    return process, ours
+
+
+def _serve(line: Connection, folder: Path, threads: int, work: Callable[[Job, Path], Facts], parent: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interruption means
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    import torch
+
+    torch.set_num_threads(threads)
+    while True:
+        try:
+            job = line.recv()
+        except EOFError:
+            return
+        try:
+            facts = work(job, folder)
+        except Exception as error:  # whatever it was, the other jobs go on
+            message = str(error) if isinstance(error, MitrError) else f"{type(error).__name__}: {error}"
+            facts = {"status": "failed", "error": message, "traceback": traceback.format_exc()}
+        line.send(facts)
+
+
+def _end_with(parent: int) -> None:
+    """A killed benchmark leaves no process behind that would still write to its folder."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+def _death(exitcode: int | None) -> str:
+    if exitcode is not None and exitcode < 0:
+        return f"its process was ended by {signal.Signals(-exitcode).name}" + (
+            " (out of memory?)" if exitcode == -signal.SIGKILL else ""
+        )
+    return f"its process ended with exit status {exitcode}"
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """The libraries of a new process read their number of threads when they are loaded."""
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = str(count)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = before

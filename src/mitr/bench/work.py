@@ -1,0 +1,84 @@
+"""One job of a benchmark: train or go on training, test under every protocol, say what it cost."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mitr.bench.cost import milliseconds_per_sample, peak_memory_mb, reset_peak_memory
+from mitr.bench.plan import Check, Job
+from mitr.data.store import Dataset
+from mitr.evaluation.predicting import predict_under
+from mitr.examples import Examples
+from mitr.files import read_json, replacing, write_json
+from mitr.missing.protocols import PROTOCOLS, Condition
+from mitr.models.network import Network
+from mitr.training.log import read_history
+from mitr.training.run import Run, resume, train
+
+Facts = dict[str, Any]
+
+
+def perform(job: Job, folder: Path) -> Facts:
+    """Do what is left of a job; what it says is in `done.json` of its run folder."""
+    place = folder / "runs" / job.key
+    reset_peak_memory()
+    dataset = Dataset(job.data)
+    if (place / "run.json").exists():
+        run = resume(place, dataset, quiet=True)
+    else:
+        run = train(dataset, place, job.config, quiet=True)
+    network = run.network()
+    tested = run.examples(dataset, "test", network)
+    for check in job.checks:
+        path = predictions_path(folder, job, check)
+        if not path.exists():
+            _write(path, _predict(network, tested, check))
+    facts = {
+        "status": "ok",
+        "parameters": run.about["parameters"],
+        "epochs": run.about["epochs"],
+        "best_epoch": run.about["best_epoch"],
+        "validation": run.about["best"],
+        "train_seconds": round(sum(float(row["seconds"]) for row in read_history(place)), 1),
+        "milliseconds_per_sample": round(milliseconds_per_sample(network, tested), 3),
+        "peak_mb": peak_memory_mb(),
+        "checks": [check.protocol for check in job.checks],
+        "git": run.about["git"],
+    }
+    write_json(place / "done.json", facts)
+    return facts
+
+
+def finished(job: Job, folder: Path) -> Facts | None:
+    """What an earlier call said of the job, if nothing of it is left to do."""
+    path = folder / "runs" / job.key / "done.json"
+    if not path.exists() or not all(predictions_path(folder, job, check).exists() for check in job.checks):
+        return None
+    facts: Facts = read_json(path)
+    return facts
+
+
+def predictions_path(folder: Path, job: Job, check: Check) -> Path:
+    """Where the predictions of a job under a protocol lie."""
+    return folder / "predictions" / f"{job.key}-{check.protocol}.parquet"
+
+
+def conditions_of(dataset: Dataset, check: Check) -> list[Condition]:
+    """The conditions of a protocol for a data set, those that the check names."""
+    found = PROTOCOLS[check.protocol].conditions(tuple(dataset.info.modalities), dataset.info.label_range)
+    return [c for c in found if check.conditions is None or c.name in check.conditions]
+
+
+def _predict(network: Network, examples: Examples, check: Check) -> pd.DataFrame:
+    table = predict_under(network, examples, conditions_of(examples.data, check))
+    return table[np.isfinite(table["label"])].reset_index(drop=True)
+
+
+def _write(path: Path, table: pd.DataFrame) -> None:
+    with replacing(path) as partial:
+        table.to_parquet(partial, index=False)
+
+
+__all__ = ["Run", "conditions_of", "finished", "perform", "predictions_path"]

@@ -1,0 +1,55 @@
+"""From a data set to a file of masks, through the same reading of its samples as in evaluation."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from mitr.config import TextConfig
+from mitr.data.normalize import Normalizer
+from mitr.data.store import Dataset
+from mitr.errors import MitrError
+from mitr.examples import Examples
+from mitr.missing.protocols import PROTOCOLS
+from mitr.missing.saved import SavedMasks, read_masks, write_masks
+from mitr.text.encoder import TextEncoder
+
+
+def export_masks(
+    data: Dataset | str | Path, protocol: str, split: str, path: Path, text: TextConfig, overwrite: bool = False
+) -> SavedMasks:
+    """Write the masks of a split under a protocol.
+
+    Args:
+        data: a store, or its folder.
+        protocol: a name of `PROTOCOLS`.
+        split: train, valid or test.
+        path: the file to make.
+        text: the encoder, whose tokens text masks are made for; not used where text is embeddings.
+        overwrite: replace the file if it exists.
+
+    Raises:
+        MitrError: the data cannot serve the protocol, the encoder is not at hand, or the file exists.
+    """
+    if path.suffix != ".npz":
+        raise MitrError(f"{path}: masks are written as .npz; call the file {path.name}.npz")
+    if path.exists() and not overwrite:
+        raise MitrError(f"{path} exists already: choose another file, or pass --overwrite to replace it")
+    dataset = data if isinstance(data, Dataset) else Dataset(data)
+    chosen = PROTOCOLS[protocol]
+    if problems := chosen.problems(dataset, split):
+        raise MitrError(f"{dataset.folder}: {'; '.join(problems)}")
+    about = dataset.info.modalities.get("text")
+    encoder = None
+    if about is not None and about.kind in ("ids", "raw"):
+        encoder = TextEncoder(replace(text, finetune=False))
+        encoder.check_vocabulary(about.tokenizer, str(dataset.folder))
+    examples = Examples(dataset, dataset.indices(split), Normalizer({}), encoder)
+    facts = {
+        "protocol": protocol,
+        "data": dataset.info.name,
+        "split": split,
+        "content_sha256": dataset.info.content_sha256,
+        "text": encoder.identity["name"] if encoder else None,
+    }
+    conditions = chosen.conditions(tuple(dataset.info.modalities), dataset.info.label_range)
+    write_masks(path, conditions, examples.ids, examples.extents(), facts)
+    return read_masks(path, examples.ids)

@@ -1,0 +1,114 @@
+"""LMF (Liu, Shen, Lakshminarasimhan, Liang, Zadeh, Morency: Efficient Low-rank Multimodal Fusion with Modality-Specific
+Factors, ACL 2018, arXiv 1806.00064), in the version that the field compares with (MMSA).
+
+Modalities become vectors as in TFN. A linear read-out of their outer product, whose weights are a tensor of low rank,
+needs no such product: each modality is projected to the ranks, and the projections are multiplied. It is trained on the
+incomplete view alone.
+
+Departures from the release: averages and the LSTM end with the sample, not with the padding; the mixture of the ranks
+is trained (the release hands it to no optimiser, by a slip). What the release cannot do: a modality that a sample lacks
+is a vector of zeros, so that its factor is a learned constant; one that the data set lacks is no factor. Hidden steps
+count as the zeros that they are shown as.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mitr.config import LossConfig, ModelConfig
+from mitr.losses.task import Task
+from mitr.models.base import Model, check_options, read_options
+from mitr.nn.utterance import PooledEncoder, RecurrentEncoder
+from mitr.text.encoder import with_cls
+from mitr.views import Targets, View
+
+
+@dataclass
+class LmfOptions:
+    """Sizes and dropout rates; the defaults are those released for CMU-MOSI.
+
+    Args:
+        text_hidden: width of text's LSTM.
+        text: width of text's vector.
+        audio: width of audio's vector.
+        vision: width of vision's vector.
+        rank: rank of the weights' tensor.
+        dropout_audio: on audio's average.
+        dropout_vision: on vision's average.
+    """
+
+    text_hidden: int = 128
+    text: int = 64
+    audio: int = 16
+    vision: int = 128
+    rank: int = 3
+    dropout_audio: float = 0.3
+    dropout_vision: float = 0.3
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+class LMF(Model):
+    """The network.
+
+    Args:
+        dims: modality -> its feature width, for the modalities that the data set has.
+        config: its `options` are those of `LmfOptions`.
+        loss: weight of the task's term.
+        task: what is predicted; None: one number, by its absolute error.
+    """
+
+    def __init__(self, dims: dict[str, int], config: ModelConfig, loss: LossConfig, task: Task | None = None):
+        super().__init__()
+        self.loss = loss
+        self.task = task or Task()
+        o = read_options(LmfOptions, config)
+        self.encoder = nn.ModuleDict(
+            {
+                m: RecurrentEncoder(dim, o.text_hidden, o.text)
+                if m == "text"
+                else PooledEncoder(dim, getattr(o, m), getattr(o, f"dropout_{m}"))
+                for m, dim in dims.items()
+            }
+        )
+        self.factor = nn.ModuleDict({m: _factor(getattr(o, m), o.rank, self.task.outputs) for m in dims})
+        self.mixture = nn.Parameter(math.sqrt(2 / (1 + o.rank)) * torch.randn(o.rank))
+        self.bias = nn.Parameter(torch.zeros(self.task.outputs))
+
+    def forward(self, view: View) -> Tensor:
+        """A view -> predictions (B,)."""
+        ranks = self.ranks(view)
+        with torch.autocast(ranks.device.type, enabled=False):  # bf16 would leave a score two or three digits
+            return self.task.answer(torch.einsum("bor,r->bo", ranks.float(), self.mixture) + self.bias)
+
+    def ranks(self, view: View) -> Tensor:
+        """A view -> what each rank of the tensor gives for each output, (B, outputs, R)."""
+        factors = [self.factor[m](vector) for m, vector in self.vectors(view).items()]
+        return torch.stack(factors).prod(dim=0).unflatten(1, (self.task.outputs, -1))
+
+    def vectors(self, view: View) -> dict[str, Tensor]:
+        """A view -> modality -> (B, W), zero where the modality is absent."""
+        return {m: encode(with_cls(view[m]) if m == "text" else view[m]) for m, encode in self.encoder.items()}
+
+    def losses(
+        self, complete: View, incomplete: View, targets: Targets, teacher: "Model | None" = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Predictions (B,) of the incomplete view, and its error; there is nothing to learn from a teacher."""
+        prediction = self(incomplete)
+        seen = ~self.nothing_observed(complete)
+        return prediction, {"task_student": self.task.loss(prediction, targets, seen)}
+
+    def weight_of(self, term: str) -> float:
+        """There is one term."""
+        return self.loss.task_student
+
+
+def _factor(width: int, rank: int, outputs: int) -> nn.Linear:
+    """A projection to the ranks of all outputs; its bias is the weight of the 1 before the vector."""
+    factor = nn.Linear(width, outputs * rank)
+    for part in factor.parameters():
+        nn.init.normal_(part, std=math.sqrt(2 / (1 + width + rank)))
+    return factor

@@ -1,0 +1,76 @@
+"""Fit a model that has a solution in closed form: the same data, masks and choice on validation as the training loop."""
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from mitr.config import RunConfig
+from mitr.evaluation.metrics import compute, family_of
+from mitr.examples import Batches, Examples
+from mitr.missing import schedules
+from mitr.missing.schedules import Masks
+from mitr.models.network import Network
+from mitr.models.yardsticks import Solved
+from mitr.training.log import Row
+from mitr.views import View, hide
+
+DRAWS = 5  # epochs of masks that are seen where every epoch has its own
+BATCH = 64
+
+
+def solve(network: Network, train: Examples, valid: Examples, config: RunConfig) -> Row:
+    """Set the network's model to the candidate with the best validation score; what the log says of it.
+
+    Raises:
+        ValueError: the model has no closed form.
+    """
+    model = network.model
+    if not isinstance(model, Solved):
+        raise ValueError(f"{type(model).__name__} is trained by steps")
+    started = time.perf_counter()
+    network.eval()
+    draws = DRAWS if config.missing.schedule in ("random-rate", "fresh") else 1
+    shown = [
+        _features(network, train, schedules.for_epoch(config.missing, train.extents(), config.train.seed, epoch))
+        for epoch in range(draws)
+    ]
+    known = np.tile(np.isfinite(train.labels), draws)
+    candidates = model.solutions(np.concatenate(shown)[known], np.tile(train.labels, draws)[known].astype(np.float64))
+    checks = [
+        _features(network, valid, masks) for masks in schedules.for_validation(config.missing, valid.extents()).values()
+    ]
+    scored = [(_scores(valid, [x @ weight + bias for x in checks]), weight, bias) for weight, bias in candidates]
+    chosen = "corr" if config.train.select == "corr" else "mae"  # the loss is the MAE here
+    scores, weight, bias = min(scored, key=lambda s: -s[0]["corr"] if chosen == "corr" else s[0]["mae"])
+    model.weight.copy_(torch.from_numpy(weight))
+    model.bias.copy_(torch.tensor(bias))
+    row: Row = {"epoch": 0, "best": True, "seconds": round(time.perf_counter() - started, 3)}
+    return row | {f"valid_{name}": value for name, value in scores.items()}
+
+
+def _features(network: Network, examples: Examples, masks: Masks) -> np.ndarray:
+    assert isinstance(network.model, Solved)
+    if not network.model.weight.numel():  # a constant needs no encoded text
+        return np.zeros((len(examples), 0))
+    views: list[tuple[list[int], View]] = list(_views(examples, masks))
+    network.prepare([view for _, view in views])
+    rows, order = [], []
+    with torch.inference_mode():
+        for positions, view in views:
+            rows.append(network.model.features(network.encode(view)).double().numpy())
+            order += positions
+    return np.concatenate(rows)[np.argsort(order)]
+
+
+def _views(examples: Examples, masks: Masks) -> Iterator[tuple[list[int], View]]:
+    for positions in Batches(examples.costs(), BATCH):
+        batch = examples.collate([examples[p] for p in positions])
+        yield positions, hide(batch.view, masks, batch.positions, examples.unknown)
+
+
+def _scores(valid: Examples, predictions: list[np.ndarray]) -> dict[str, float]:
+    scale, known = valid.data.info.label_range, np.isfinite(valid.labels)
+    found = [compute(family_of(scale), p[known], valid.labels[known], scale) for p in predictions]
+    return {name: float(np.mean([values[name] or 0.0 for values in found])) for name in ("mae", "corr")}

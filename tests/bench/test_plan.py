@@ -1,0 +1,122 @@
+"""A plan names every run once, and every fault at once."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from made import options
+from mitr.bench.plan import Plan, entries_of, make_plan, read_variants
+from mitr.config import RunConfig, TextConfig, TrainConfig
+from mitr.data.store import Dataset
+from mitr.data.synth import synthesise
+from mitr.errors import MitrError
+from mitr.missing.protocols import PROTOCOLS
+
+
+def plan_of(data: Dataset, models: str = "mitr-dnet ridge", protocols: str = "auilc mean", **more: object) -> Plan:
+    return make_plan([data], entries_of(models.split(), options()), protocols.split(), (0, 1), **more)
+
+
+def test_one_run_per_model_seed_and_way_of_training(small: Dataset) -> None:
+    plan = plan_of(small)
+    assert len(plan.jobs) == 2 * 2 * 2
+    assert len({job.key for job in plan.jobs}) == 8
+    for job in plan.jobs:
+        assert job.config.train.seed == job.seed
+        assert job.config.model.name == job.entry
+        (check,) = job.checks
+        assert job.config.missing == PROTOCOLS[check.protocol].training(options().missing)
+
+
+def test_protocols_that_train_alike_share_their_runs(small: Dataset) -> None:
+    plan = plan_of(small, protocols="modality-rate combinations")
+    assert len(plan.jobs) == 2 * 2
+    assert all([check.protocol for check in job.checks] == ["modality-rate", "combinations"] for job in plan.jobs)
+
+
+def test_per_rate_trains_at_each_rate_of_auilc(small: Dataset) -> None:
+    plan = plan_of(small, "ridge", "auilc", per_rate=True)
+    assert len(plan.jobs) == 2 * 11
+    first = [job for job in plan.jobs if job.seed == 0]
+    assert [job.config.missing.rate for job in first] == [i / 10 for i in range(11)]
+    assert {job.config.missing.schedule for job in first} == {"fixed"}
+    assert [job.checks[0].conditions for job in first] == [(f"rate={i / 10}",) for i in range(11)]
+
+
+def test_runs_that_see_the_same_masks_stand_together(small: Dataset) -> None:
+    order = [(job.seed, job.checks[0].protocol) for job in plan_of(small).jobs]
+    assert order == [(0, "auilc")] * 2 + [(0, "mean")] * 2 + [(1, "auilc")] * 2 + [(1, "mean")] * 2
+
+
+def test_a_key_stands_for_what_the_numbers_depend_on(small: Dataset, tmp_path: Path) -> None:
+    def keys(config: RunConfig, data: Dataset = small) -> list[str]:
+        return [job.key for job in make_plan([data], entries_of(["ridge"], config), ["mean"], [0]).jobs]
+
+    base = options()
+    assert keys(replace(base, train=replace(base.train, threads=7))) == keys(base)
+    assert keys(replace(base, text=replace(base.text, memory_mb=7))) == keys(base)
+    assert keys(replace(base, train=replace(base.train, lr=0.5))) != keys(base)
+    assert keys(base, synthesise(tmp_path / "other", train=40, valid=12, test=12)) != keys(base)
+
+
+def test_every_fault_is_named_before_anything_runs(small: Dataset) -> None:
+    entries = entries_of(["mitr-dnet", "nope"], RunConfig()) | entries_of(
+        [], RunConfig(), {"odd": {"model": {"name": "mitr-dnet-plus", "options": {"wings": 2}}}}
+    )
+    with pytest.raises(MitrError) as caught:
+        make_plan([small, small], entries, ["mean", "fair", "mean"], [1, 1, -1], per_rate=True)
+    message = str(caught.value)
+    for part in ("'nope'", "'fair'", "protocol mean is named", "seed 1 is named", "seed -1", "--per-rate", "wings"):
+        assert part in message, part
+    assert "two data sets are called" in message
+    assert message.count("\n- ") >= 8
+
+
+def test_nothing_asked_for_is_a_fault(small: Dataset) -> None:
+    with pytest.raises(MitrError, match=r"no model[\s\S]*no protocol[\s\S]*no seed[\s\S]*no data set"):
+        make_plan([], {}, [], [])
+
+
+class TestEntries:
+    def test_models_and_variants(self) -> None:
+        base = RunConfig(train=TrainConfig(lr=0.25))
+        entries = entries_of(
+            ["ridge"], base, {"no distillation": {"loss": {"distill_fused": 0.0}, "model": {"name": "mitr-dnet"}}}
+        )
+        assert list(entries) == ["ridge", "no distillation"]
+        assert entries["ridge"].model.name == "ridge"
+        assert entries["no distillation"].loss.distill_fused == 0.0
+        assert entries["no distillation"].train.lr == 0.25
+
+    @pytest.mark.parametrize(
+        ("variants", "match"),
+        [
+            ({"ridge": {"loss": {}}}, "name of a model"),
+            ({"x": 3}, "sections of options"),
+            ({"x": {"loss": 3}}, "sections of options"),
+            ({"x": {"loss": {"wings": 3}}}, r"variant 'x'.*wings"),
+            ({"x": {"wings": {"a": 3}}}, r"variant 'x'.*wings"),
+            ({"x": {"train": {"lr": -1}}}, r"train\.lr"),
+        ],
+    )
+    def test_faulty_variants(self, variants: dict, match: str) -> None:
+        with pytest.raises(MitrError, match=match):
+            entries_of(["ridge"], RunConfig(), variants)
+
+    def test_a_model_named_twice(self) -> None:
+        with pytest.raises(MitrError, match="ridge is named more than once"):
+            entries_of(["ridge", "mean", "ridge"], RunConfig())
+
+    def test_variants_come_from_a_file(self, tmp_path: Path) -> None:
+        path = tmp_path / "v.yaml"
+        path.write_text("skipping: {text: {hidden: skip}}\n")
+        assert entries_of([], RunConfig(), read_variants(path))["skipping"].text == TextConfig(hidden="skip")
+        path.write_text("- a list")
+        with pytest.raises(MitrError, match=r"v\.yaml must map names"):
+            read_variants(path)
+        path.write_text("a: [")
+        with pytest.raises(MitrError, match=r"v\.yaml cannot be read"):
+            read_variants(path)
+        with pytest.raises(MitrError, match=r"none\.yaml cannot be read"):
+            read_variants(tmp_path / "none.yaml")

@@ -1,0 +1,112 @@
+"""A whole benchmark on a small set: complete, resumable, the same whatever the number of processes."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from made import options
+from mitr.__main__ import main
+from mitr.bench import run as bench
+from mitr.bench.run import BenchResult, run_bench
+from mitr.data.store import Dataset
+from mitr.errors import MitrError
+
+CONFIG = replace(options(epochs=1), train=replace(options(epochs=1).train, max_epochs=1))
+
+
+def go(data: Dataset, out: Path, models: str = "mean ridge mitr-dnet", jobs: int = 2, **more: object) -> BenchResult:
+    settings = {"protocols": ["mean", "combinations"], "seeds": [0, 1], "config": CONFIG, "quiet": True} | more
+    return run_bench([data], out, models=models.split(), jobs=jobs, **settings)
+
+
+@pytest.fixture(scope="module")
+def done(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> BenchResult:
+    return go(small, tmp_path_factory.mktemp("bench") / "out")
+
+
+def test_results_hold_every_model_protocol_condition_and_seed(done: BenchResult) -> None:
+    found = done.results
+    assert set(found.columns) >= {"data", "model", "protocol", "axis", "condition", "rate", "seed", "metric", "value"}
+    assert set(zip(found["model"], found["protocol"], found["seed"], strict=True)) == {
+        (m, p, s) for m in ("mean", "ridge", "mitr-dnet") for p in ("mean", "combinations") for s in (0, 1)
+    }
+    rates = found[(found["protocol"] == "mean") & (found["axis"] == "rate")]["rate"].dropna().unique()
+    assert sorted(rates) == [i / 10 for i in range(10)]
+    assert not done.failed
+    assert len(done.jobs) == 12
+    for job in done.jobs:
+        assert job["train_seconds"] >= 0
+        assert job["milliseconds_per_sample"] > 0
+        assert job["parameters"] >= 1
+
+
+def test_the_folder_holds_tables_masks_and_report(done: BenchResult) -> None:
+    files = {str(path.relative_to(done.folder)) for path in done.folder.rglob("*") if path.is_file()}
+    wanted = {"plan.json", "jobs.json", "results.parquet", "results.csv", "bins.csv", "report.html", "tables.md"}
+    assert wanted | {"tables.tex"} <= files
+    assert sum(name.startswith("masks/") for name in files) == 2
+    assert len(pd.read_parquet(done.folder / "results.parquet")) == len(done.results)
+    assert not any(name.endswith(".partial") for name in files)
+
+
+def test_called_again_it_repeats_no_finished_run(
+    small: Dataset, done: BenchResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[str] = []
+    true = bench.run_jobs
+    monkeypatch.setattr(bench, "run_jobs", lambda jobs, *rest: (given.extend(j.key for j in jobs), true(jobs, *rest)))
+    before = done.results
+    again = go(small, done.folder)
+    assert given == []
+    pd.testing.assert_frame_equal(again.results, before)
+    lost = sorted((done.folder / "predictions").iterdir())[0]
+    lost.unlink()  # as if it had been stopped just before
+    again = go(small, done.folder)
+    assert len(given) == 1
+    assert lost.name.startswith(given[0])
+    pd.testing.assert_frame_equal(again.results, before)
+
+
+def test_it_can_be_extended(small: Dataset, done: BenchResult) -> None:
+    more = go(small, done.folder, "mean ridge mitr-dnet", seeds=[0, 1], protocols=["mean"])
+    old = done.results[done.results["protocol"] == "mean"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(more.results.reset_index(drop=True), old)
+
+
+def test_one_process_finds_the_same_numbers(small: Dataset, done: BenchResult, tmp_path: Path) -> None:
+    alone = go(small, tmp_path / "alone", "mitr-dnet", jobs=1, seeds=[0], protocols=["mean"])
+    theirs = done.results.query("model == 'mitr-dnet' and seed == 0 and protocol == 'mean'").reset_index(drop=True)
+    pd.testing.assert_frame_equal(alone.results.reset_index(drop=True), theirs)
+
+
+def test_a_run_that_fails_is_reported_and_the_rest_goes_on(small: Dataset, tmp_path: Path) -> None:
+    variants = {"wild": {"model": {"name": "mitr-dnet"}, "train": {"lr": 1e30, "clip_norm": 0}}}
+    found = go(small, tmp_path / "out", "mean", variants=variants, seeds=[0], protocols=["mean"])
+    assert [job["model"] for job in found.failed] == ["wild"]
+    assert "training loss" in found.failed[0]["error"]
+    assert set(found.results["model"]) == {"mean"}
+    assert "training loss" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_folder_of_something_else_is_left_alone(small: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(MitrError, match="holds no benchmark"):
+        go(small, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_the_command(small: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["bench", str(small.folder), "--models", "mean,ridge", "--protocol", "mean", "--seeds", "0,1"]
+    assert main([*words, "--out", str(tmp_path / "out"), "--quiet", "--train.threads", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert "ridge" in shown
+    assert "report.html" in shown
+    assert main(["bench", str(small.folder), "--models", "mean", "--seeds", "0,x", "--out", str(tmp_path / "o")]) == 2
+    assert "--seeds 0,x" in capsys.readouterr().err
+    faulty = ["bench", str(small.folder), "--models", "nope", "--protocol", "fair", "--seeds", "0,0"]
+    assert main([*faulty, "--out", str(tmp_path / "p")]) == 2
+    told = capsys.readouterr().err
+    assert all(part in told for part in ("nope", "fair", "seed 0"))
+    assert not (tmp_path / "p").exists()
