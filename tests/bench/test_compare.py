@@ -94,8 +94,7 @@ def test_whole_videos_are_moved_together() -> None:
 
 def test_few_videos_are_no_clusters() -> None:
     assert clusters_of([f"v{i % 10}$_${i}" for i in range(60)])[1] == "clips"
-    found, unit = clusters_of([f"v{i % 11}$_$x$_${i}" for i in range(44)])
-    assert unit == "clips"  # what stands before the last separator is the video
+    assert clusters_of([f"x$_${i}$_$v{i % 5}" for i in range(44)])[1] == "videos"  # before the last separator
     found, unit = clusters_of([f"v{i % 11}$_${i}" for i in range(44)])
     assert unit == "videos"
     assert [int(c) for c in found[:3]] != [0, 0, 0]

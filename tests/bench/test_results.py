@@ -69,9 +69,8 @@ def test_columns_and_what_a_protocol_is_summed_up_by() -> None:
     found = tidy(
         predictions({"a": 1.0}), data="d", model="m", protocol="mean", training="t", seed=5, label_range=(-3, 3)
     )
-    assert found.columns.tolist() == (
-        "data model protocol training axis condition rate seed metric value n".split()
-    )
+    names = ["data", "model", "protocol", "training", "axis", "condition", "rate", "seed", "metric", "value", "n"]
+    assert found.columns.tolist() == names
     assert (found["seed"] == 5).all()
     assert headline_of("auilc") == ("AUILC", "rate")
     assert headline_of("blocks") == ("mean", "all")

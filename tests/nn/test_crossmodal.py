@@ -1,4 +1,4 @@
-"""The crossmodal encoder against PyTorch's layers and by its formula; what a step may see, and what padding may not do."""
+"""The crossmodal encoder against PyTorch's layers and by its formula; what a step may see, what padding may not."""
 
 import math
 

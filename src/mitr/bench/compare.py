@@ -35,7 +35,7 @@ def compare(
     """One row per model.
 
     Args:
-        tables: predictions, every one with the same samples, conditions and labels; a sample's id is its own over folds.
+        tables: predictions with the same samples, conditions and labels; a sample's id is its own over folds.
         results: the tidy table, for the spread over seeds and folds.
         protocol: its name.
         training: `one-model` or `per-rate`.
@@ -44,8 +44,8 @@ def compare(
         seed: of resamples and permutations, which all models share.
 
     Returns:
-        `protocol, training, model, headline` (AUILC or mean); of MAE and Corr the mean over runs, `_std` over runs (ddof
-        1), `_low` and `_high` (95 % bootstrap interval over clips or videos, runs averaged); `difference` of MAE to the
+        `protocol, training, model, headline` (AUILC or mean); of MAE and Corr the mean over runs, `_std` over runs
+        (ddof 1), `_low` and `_high` (95 % bootstrap interval over clips or videos, runs averaged); `difference` of MAE to the
         `reference` with `difference_low`, `difference_high` and the two-sided sign-flip permutation `p`, and `p_holm`,
         corrected for the number of models (Holm 1979); `mean_rank` over the conditions by MAE, `wins` (conditions with
         the lowest MAE), `conditions`, `clusters` (clips or videos).
@@ -59,7 +59,8 @@ def compare(
     generator = np.random.default_rng([seed, 0xC0])
     counts = _resampled(cluster, generator)
     flips = _flips(cluster.max() + 1, generator)
-    stacks = {model: [_stack(t, conditions["condition"].tolist(), ids) for t in s.values()] for model, s in tables.items()}
+    names = conditions["condition"].tolist()
+    stacks = {model: [_stack(t, names, ids) for t in runs.values()] for model, runs in tables.items()}
     errors = {m: np.mean([np.abs(p - truth) for p in stack], axis=0) for m, stack in stacks.items()}  # (K, n)
     ranks = rankdata([error.mean(axis=1) for error in errors.values()], axis=0)  # (models, K)
     rows = []
@@ -69,7 +70,9 @@ def compare(
         for key, draws in _draws(stack, truth, label_range, weights, counts).items():
             low, high = interval(draws[None], LEVEL)
             row |= {f"{key}_low": low[0], f"{key}_high": high[0]}
-        row |= {"reference": reference} | _against(weights @ (errors[model] - errors[reference]), cluster, counts, flips)
+        row |= {"reference": reference} | _against(
+            weights @ (errors[model] - errors[reference]), cluster, counts, flips
+        )
         row |= {"mean_rank": ranks[index].mean(), "wins": int((ranks[index] == ranks.min(axis=0)).sum())}
         rows.append(row | {"conditions": len(conditions), "clusters": unit})
     found = pd.DataFrame(rows)
@@ -113,13 +116,15 @@ def _weights(protocol: str, levels: Array) -> Array:
     if protocol != "auilc":
         return np.full(len(levels), 1 / len(levels))
     gaps = np.diff(levels)
-    return (np.append(gaps, 0) + np.insert(gaps, 0, 0)) / 2
+    halves: Array = (np.append(gaps, 0.0) + np.insert(gaps, 0, 0.0)) / 2
+    return halves
 
 
 def _stack(table: pd.DataFrame, conditions: Sequence[str], ids: Sequence[str]) -> Array:
     """(K, n) predictions."""
-    wide: Array = table.pivot(index="condition", columns="id", values="prediction").loc[conditions, ids].to_numpy(float)
-    return wide
+    wide = table.pivot(index="condition", columns="id", values="prediction")
+    found: Array = wide.reindex(index=list(conditions), columns=list(ids)).to_numpy(float)
+    return found
 
 
 def _resampled(cluster: np.ndarray, generator: np.random.Generator) -> Array:
@@ -134,7 +139,8 @@ def _flips(clusters: int, generator: np.random.Generator) -> Array | None:
 
 
 def _all_signs(clusters: int) -> Array:
-    return 1.0 - 2.0 * ((np.arange(2**clusters)[:, None] >> np.arange(clusters)) & 1)
+    signs: Array = 1.0 - 2.0 * ((np.arange(2**clusters)[:, None] >> np.arange(clusters)) & 1).astype(np.float64)
+    return signs
 
 
 def _headline(results: pd.DataFrame, protocol: str, training: str, model: str) -> dict[str, Any]:
@@ -163,4 +169,4 @@ def _against(difference: Array, cluster: np.ndarray, counts: Array, flips: Array
     """What a difference of errors (n,) says, over clusters."""
     low, high = interval((counts @ difference / counts.sum(axis=1))[None], LEVEL)
     about = {"difference": difference.mean(), "difference_low": low[0], "difference_high": high[0]}
-    return about | {"p": sign_flip_p(np.bincount(cluster, difference), flips)}
+    return about | {"p": sign_flip_p(np.bincount(cluster, difference).astype(np.float64), flips)}

@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -32,10 +33,8 @@ def milliseconds_per_sample(network: Network, examples: Examples) -> float:
 
 def reset_peak_memory() -> None:
     """Begin a new peak, where the system can (Linux)."""
-    try:
+    with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass
 
 
 def peak_memory_mb() -> float | None:

@@ -198,7 +198,7 @@ def _problems(
         if name not in PROTOCOLS:
             yield f"there is no protocol {name!r}; the protocols are {', '.join(PROTOCOLS)}"
     for what, values in (("seed", seeds), ("protocol", protocols)):
-        for value in sorted({v for v in values if list(values).count(v) > 1}):  # type: ignore[type-var]
+        for value in sorted({v for v in values if list(values).count(v) > 1}):
             yield f"{what} {value} is named more than once"
     if not seeds:
         yield "no seed is named"
@@ -213,6 +213,9 @@ def _problems(
     for name in sorted({n for n in names if names.count(n) > 1}):
         yield f"two data sets are called {name!r}: give one another name when it is imported (--name)"
     for data in datasets:
+        if data.info.classes is not None:
+            yield f"{data.folder}: its labels are classes; a benchmark compares models on a scale"
+            continue
         for split in ("train", "valid", "test"):
             if not np.isfinite(data.labels[data.indices(split)]).any():
                 yield f"{data.folder}: its {split} split has no labelled sample"

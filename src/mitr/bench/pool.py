@@ -1,4 +1,4 @@
-"""Jobs spread over processes: each process takes the next job when it is free, and a job that fails takes no other down."""
+"""Jobs spread over processes: a free process takes the next job, and a job that fails takes no other down."""
 
 import multiprocessing
 import os

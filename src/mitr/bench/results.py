@@ -46,11 +46,11 @@ def tidy(
         about = {"axis": axis, "condition": condition, "rate": float(part["rate"].iloc[0]), "n": len(part)}
         rows += [about | {"metric": key, "value": float(value)} for key, value in values.items()]
     found = pd.DataFrame(rows)
-    sums = [_sums(key, part, protocol) for key, part in found.groupby("metric", sort=False)]
+    sums = [_sums(str(key), part, protocol) for key, part in found.groupby("metric", sort=False)]
     whole = pd.concat([found, *sums], ignore_index=True)
-    about = {"data": data, "model": model, "protocol": protocol, "training": training, "seed": seed}
+    named: dict[str, Any] = {"data": data, "model": model, "protocol": protocol, "training": training, "seed": seed}
     columns = ["data", "model", "protocol", "training", "axis", "condition", "rate", "seed", "metric", "value", "n"]
-    return whole.assign(**about)[columns]
+    return whole.assign(**named)[columns]
 
 
 def by_label_bin(predictions: pd.DataFrame, label_range: Sequence[float]) -> pd.DataFrame:

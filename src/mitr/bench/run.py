@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -158,7 +157,7 @@ def _tables(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     scale = next(d.info.label_range for d in plan.datasets if d.info.name == data)
     predictions = predictions_of(plan, out, data, entry, seed, protocol)
-    about = {"data": data, "model": entry, "protocol": protocol, "training": training, "seed": seed}
+    about: dict[str, Any] = {"data": data, "model": entry, "protocol": protocol, "training": training, "seed": seed}
     bins = by_label_bin(predictions, scale)
     return tidy(predictions, **about, label_range=scale), bins.assign(**about)
 
@@ -186,6 +185,3 @@ def _claim(out: Path, plan: Plan, command: str | None) -> None:
 def _write(path: Path, table: pd.DataFrame) -> None:
     with replacing(path) as partial:
         table.to_parquet(partial, index=False)
-
-
-__all__ = ["BenchResult", "np", "predictions_of", "run_bench"]

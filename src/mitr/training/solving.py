@@ -1,4 +1,4 @@
-"""Fit a model that has a solution in closed form: the same data, masks and choice on validation as the training loop."""
+"""Fit a model that has a solution in closed form: data, masks and choice on validation as in the training loop."""
 
 import time
 from collections.abc import Iterator
