@@ -1,4 +1,4 @@
-"""MITR-DNet+: what the benchmark showed to make MITR-DNet stronger under missing data (docs/models.md has the evidence).
+"""MITR-DNet+: what the benchmark showed to make MITR-DNet stronger under missing data (see docs/models.md).
 
 Of MITR-DNet (Wang et al., ICASSP 2025) it keeps the idea: a view of the complete modalities teaches one of the
 incomplete modalities, with shared weights, in the fused space and in the answer. Four things differ.
