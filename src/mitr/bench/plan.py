@@ -141,7 +141,7 @@ def _recipes(data: Dataset, protocols: Sequence[str], per_rate: bool) -> Iterato
 
 def _job(data: Dataset, name: str, config: RunConfig, seed: int, recipe: Recipe) -> Job:
     config = replace(config, train=replace(config.train, seed=seed), missing=recipe.missing(config.missing))
-    key = f"{_slug(data.info.name)}-{_slug(name)}-seed{seed}-{_digest(data, config)}"
+    key = f"{slug(data.info.name)}-{slug(name)}-seed{seed}-{_digest(data, config)}"
     return Job(key, name, str(data.folder), data.info.name, seed, recipe.training, config, (recipe.check,))
 
 
@@ -171,7 +171,8 @@ def _digest(data: Dataset, config: RunConfig) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
-def _slug(name: str) -> str:
+def slug(name: str) -> str:
+    """A name as part of a file's name."""
     return "".join(c if c.isalnum() else "-" for c in name.lower()).strip("-")
 
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,18 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 import mitr
-from mitr.bench.plan import Job, Plan, entries_of, make_plan
+from mitr.bench.compare import compare
+from mitr.bench.plan import Job, Plan, entries_of, make_plan, slug
 from mitr.bench.pool import run_jobs
 from mitr.bench.results import by_label_bin, tidy
 from mitr.bench.work import Facts, finished, perform, predictions_path
 from mitr.config import RunConfig
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
+from mitr.evaluation.metrics import family_of
 from mitr.files import discard_partials, replacing, write_json
+from mitr.missing.exporting import export_masks
+from mitr.report.bench import Found, write_bench_report
 
 STATES_MB = 4096  # of remembered text states in all processes together
 
@@ -30,12 +35,14 @@ class BenchResult:
     Attributes:
         results: one row per data set, model, protocol, condition, seed and metric.
         bins: the same per bin of the label.
+        comparisons: one row per protocol, training and model (`mitr.bench.compare.compare`).
         jobs: one entry per training run: what it was and cost, or how it failed.
         folder: where everything lies.
     """
 
     results: pd.DataFrame
     bins: pd.DataFrame
+    comparisons: pd.DataFrame
     jobs: list[Facts]
     folder: Path
 
@@ -93,13 +100,25 @@ def run_bench(
         errors = "; ".join(sorted({job["error"] for job in facts.values()}))
         raise MitrError(f"no run of {out} succeeded: {errors}")
     results, bins = (pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True))
-    for name, table in (("results", results), ("bins", bins)):
-        _write(out / f"{name}.parquet", table)
+    comparisons = _comparisons(plan, out, facts, results, reference or next(iter(plan.entries)))
+    _write(out / "results.parquet", results)
+    for name, table in (("results", results), ("bins", bins), ("comparisons", comparisons)):
         with replacing(out / f"{name}.csv") as partial:
             table.to_csv(partial, index=False)
     listed = [_described(job) | facts[job.key] for job in plan.jobs]
     write_json(out / "jobs.json", listed)
-    return BenchResult(results, bins, listed, out)
+    _write_masks(plan, out)
+    scale = datasets[0].info.label_range
+    write_bench_report(
+        out,
+        Found(results, bins, comparisons, listed),
+        title=f"{', '.join(plan.entries)} on {', '.join(data.info.name for data in datasets)}",
+        facts=_shown_facts(plan, listed, command),
+        warnings=_warnings(plan, listed),
+        synthetic=any(data.info.synthetic for data in datasets),
+        family=family_of(scale),
+    )
+    return BenchResult(results, bins, comparisons, listed, out)
 
 
 def _shared(config: RunConfig, workers: int) -> RunConfig:
@@ -160,6 +179,71 @@ def _tables(
     about: dict[str, Any] = {"data": data, "model": entry, "protocol": protocol, "training": training, "seed": seed}
     bins = by_label_bin(predictions, scale)
     return tidy(predictions, **about, label_range=scale), bins.assign(**about)
+
+
+def _comparisons(plan: Plan, out: Path, facts: dict[str, Facts], results: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """Every protocol's models beside each other, those with at least one seed for which all data sets succeeded."""
+    scale, several = plan.datasets[0].info.label_range, len(plan.datasets) > 1
+    groups = _groups(plan, facts)
+    tables = []
+    for protocol, training in dict.fromkeys((protocol, training) for _, _, _, protocol, training in groups):
+        stacked: dict[str, dict[int, pd.DataFrame]] = {}
+        for entry in plan.entries:
+            for seed in plan.seeds:
+                names = [data.info.name for data in plan.datasets]
+                if any((name, entry, seed, protocol, training) not in groups for name in names):
+                    continue
+                parts = [predictions_of(plan, out, name, entry, seed, protocol) for name in names]
+                if several:  # folds may call their samples alike
+                    parts = [t.assign(id=name + "/" + t["id"]) for name, t in zip(names, parts, strict=True)]
+                stacked.setdefault(entry, {})[seed] = pd.concat(parts, ignore_index=True)
+        if stacked:
+            against = reference if reference in stacked else next(iter(stacked))
+            about: dict[str, Any] = {
+                "protocol": protocol,
+                "training": training,
+                "label_range": scale,
+                "reference": against,
+            }
+            tables.append(compare(stacked, results, **about))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _write_masks(plan: Plan, out: Path) -> None:
+    """The test masks of every data set and protocol, for the text encoder of the first entry."""
+    text = next(iter(plan.entries.values())).text
+    for data in plan.datasets:
+        for protocol in plan.protocols:
+            path = out / "masks" / f"{slug(data.info.name)}-{protocol}.npz"
+            export_masks(data, protocol, "test", path, text, overwrite=True)
+
+
+def _warnings(plan: Plan, jobs: list[Facts]) -> list[str]:
+    named = len(plan.datasets) > 1
+    found = [f"{data.info.name}: {note}" if named else note for data in plan.datasets for note in data.info.notes]
+    failed = sum(job["status"] != "ok" for job in jobs)
+    if failed:
+        found.append(f"{failed} of {len(jobs)} runs failed; they are listed below and take no part in the tables")
+    return list(dict.fromkeys(found))
+
+
+def _shown_facts(plan: Plan, jobs: list[Facts], command: str | None) -> dict[str, str]:
+    """Rows of the table "how this was made"."""
+    config = next(iter(plan.entries.values()))
+    code = dict.fromkeys(
+        f"{git['commit']}{' with changes' if git['modified'] else ''}" for job in jobs if (git := job.get("git"))
+    )
+    facts = {
+        "Data": "\n".join(f"{data.info.name} (SHA-256 {data.info.content_sha256})" for data in plan.datasets),
+        "Models": ", ".join(plan.entries),
+        "Seeds": ", ".join(map(str, plan.seeds)),
+        "Text encoder": f"{config.text.encoder}, {'fine-tuned' if config.text.finetune else 'frozen'}",
+        "Training": f"at most {config.train.max_epochs} epochs, learning rate {config.train.lr:g}, "
+        f"{config.train.lr_schedule}, batch {config.train.batch_size}",
+        "Versions": f"mitr {mitr.__version__}, torch {version('torch')}, numpy {version('numpy')}",
+        "Code": ", ".join(code) or "an installed package",
+    }
+    return facts | ({"Command": command} if command else {})
 
 
 def _described(job: Job) -> dict[str, Any]:

@@ -133,6 +133,36 @@ def _page(
     synthetic: bool,
     **more: Any,
 ) -> str:
+    return render(
+        template,
+        list(summary["by_rate"][0]["metrics"]),
+        pictures,
+        title=title,
+        summary=summary,
+        family=summary["family"],
+        tiles_caption=wording.at_rate(summary["rates"][0]),
+        facts=facts,
+        warnings=warnings,
+        synthetic=synthetic,
+        protocol=wording.PROTOCOLS[summary["protocol"]],
+        labelled=wording.labelled(summary),
+        units=wording.units(summary),
+        prior=wording.answered_with_prior(summary),
+        modalities=_modalities(summary),
+        rates_span=wording.rates_span,
+        **more,
+    )
+
+
+def render(template: str, keys: Sequence[str], pictures: Mapping[str, bytes], **more: Any) -> str:
+    """A page from a template that extends page.html.
+
+    Args:
+        template: its name.
+        keys: metrics that the page explains.
+        pictures: PNGs by name.
+        **more: what the template names.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     place = FileSystemLoader(TEMPLATES, encoding="utf-8")
@@ -144,23 +174,10 @@ def _page(
         "per_cent": wording.per_cent,
         "heading": wording.heading,
     }
-    keys = list(summary["by_rate"][0]["metrics"])
     return environment.get_template(template).render(
-        title=title,
-        summary=summary,
-        pictures={name: _embedded(png) for name, png in pictures.items()},
-        tiles_caption=wording.at_rate(summary["rates"][0]),
-        facts=facts,
-        warnings=warnings,
-        synthetic=synthetic,
         keys=keys,
         definitions={key: metric(key) for key in keys},
-        protocol=wording.PROTOCOLS[summary["protocol"]],
-        labelled=wording.labelled(summary),
-        units=wording.units(summary),
-        prior=wording.answered_with_prior(summary),
-        modalities=_modalities(summary),
-        rates_span=wording.rates_span,
+        pictures={name: _embedded(png) for name, png in pictures.items()},
         **more,
     )
 

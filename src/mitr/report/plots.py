@@ -1,6 +1,7 @@
 """Pictures of an evaluation as PNG bytes: Matplotlib's object interface on the Agg canvas, without pyplot.
 
-Colours are those of Okabe and Ito (2008), which colour-blind readers can tell apart. No user's text is drawn.
+Colours are those of Okabe and Ito (2008), which colour-blind readers can tell apart. Of users' texts only the
+names of models are drawn, as they are, without Matplotlib's mathematics.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ _STYLE: dict[Any, Any] = {
     "legend.fontsize": 9,
     "lines.linewidth": 2,
     "text.usetex": False,
+    "svg.hashsalt": "mitr",
     "figure.facecolor": "white",
     "axes.facecolor": "white",
 }
@@ -251,6 +253,104 @@ def observed_bars(summary: dict[str, Any], path: Path | None = None) -> bytes:
     return png()
 
 
+def models_over_conditions(table: pd.DataFrame, path: Path | None = None) -> bytes:
+    """MAE, Corr and Acc-2 of several models along one axis of a protocol, each the mean over its runs.
+
+    Args:
+        table: rows of a benchmark's tidy table, all of one axis: `model, condition, rate, metric, value`.
+        path: where to write the picture as well; an SVG if it ends in .svg.
+
+    Returns:
+        The PNG: curves over the rate, or one column of dots a condition where conditions have no number.
+
+    Raises:
+        MitrError: the table is empty.
+    """
+    if table.empty:
+        raise MitrError("the table of results is empty: there is nothing to draw")
+    keys = headline_keys(dict.fromkeys(table["metric"]))
+    models = list(dict.fromkeys(table["model"]))
+    conditions = table.drop_duplicates("condition")[["condition", "rate"]]
+    numbered = bool(conditions["rate"].notna().all()) and conditions["rate"].is_unique
+    places = conditions["rate"].to_numpy(float) if numbered else np.arange(len(conditions), dtype=float)
+    means = table.groupby(["metric", "model", "condition"], sort=False)["value"].mean()
+    height = 3.6 + (0 if numbered else 0.7) + 0.21 * -(-len(models) // 4)
+    with _figure(len(keys), height, path) as (axes, png):
+        for axis, key in zip(axes, keys, strict=True):
+            scale = 100.0 if metric(key).percent else 1.0
+            for index, model in enumerate(models):
+                values = [scale * means.get((key, model, name), np.nan) for name in conditions["condition"]]
+                style: dict[str, Any] = {"color": SERIES[index % len(SERIES)], "marker": "os^Dv"[index // len(SERIES)]}
+                dashes = ("-", (0, (4, 2)), (0, (1, 1.5)))[index // len(SERIES) % 3]
+                style |= {"linestyle": dashes} if numbered else {"linewidth": 0, "alpha": 0.85}
+                axis.plot(
+                    places, values, label=model, markersize=4.5, **style | ({"linewidth": 1.5} if numbered else {})
+                )
+            about = metric(key)
+            axis.set(title=f"{about.label}{' (%)' if about.percent else ''}")
+            _corner(axis, "lower is better" if about.lower_is_better else "higher is better", GREY)
+            if numbered:
+                axis.set(xlabel="rate")
+            else:
+                axis.set_xticks(places, conditions["condition"], rotation=55, ha="right", rotation_mode="anchor")
+                axis.set_xlim(-0.5, len(places) - 0.5)
+            axis.tick_params(labelsize=9)
+        figure = axes[0].figure
+        lines, names = axes[0].get_legend_handles_labels()
+        legend = figure.legend(lines, names, loc="outside lower center", ncol=min(len(models), 6), handlelength=2.2)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
+    return png()
+
+
+def models_over_conditions(table: pd.DataFrame, path: Path | None = None) -> bytes:
+    """MAE, Corr and Acc-2 of several models along one axis of a protocol, each the mean over its runs.
+
+    Args:
+        table: rows of a benchmark's tidy table, all of one axis: `model, condition, rate, metric, value`.
+        path: where to write the picture as well; an SVG if it ends in .svg.
+
+    Returns:
+        The PNG: curves over the rate, or one column of dots a condition where conditions have no number.
+
+    Raises:
+        MitrError: the table is empty.
+    """
+    if table.empty:
+        raise MitrError("the table of results is empty: there is nothing to draw")
+    keys = headline_keys(dict.fromkeys(table["metric"]))
+    models = list(dict.fromkeys(table["model"]))
+    conditions = table.drop_duplicates("condition")[["condition", "rate"]]
+    numbered = bool(conditions["rate"].notna().all()) and conditions["rate"].is_unique
+    places = conditions["rate"].to_numpy(float) if numbered else np.arange(len(conditions), dtype=float)
+    means = table.groupby(["metric", "model", "condition"], sort=False)["value"].mean()
+    height = 3.6 + (0 if numbered else 0.7) + 0.21 * -(-len(models) // 4)
+    with _figure(len(keys), height, path) as (axes, png):
+        for axis, key in zip(axes, keys, strict=True):
+            scale = 100.0 if metric(key).percent else 1.0
+            for index, model in enumerate(models):
+                values = [scale * means.get((key, model, name), np.nan) for name in conditions["condition"]]
+                style: dict[str, Any] = {"color": SERIES[index % len(SERIES)], "marker": "os^Dv"[index // len(SERIES)]}
+                dashes = ("-", (0, (4, 2)), (0, (1, 1.5)))[index // len(SERIES) % 3]
+                style |= {"linestyle": dashes} if numbered else {"linewidth": 0, "alpha": 0.85}
+                axis.plot(places, values, label=model, markersize=4.5, **style | ({"linewidth": 1.5} if numbered else {}))
+            about = metric(key)
+            axis.set(title=f"{about.label}{' (%)' if about.percent else ''}")
+            _corner(axis, "lower is better" if about.lower_is_better else "higher is better", GREY)
+            if numbered:
+                axis.set(xlabel="rate")
+            else:
+                axis.set_xticks(places, conditions["condition"], rotation=55, ha="right", rotation_mode="anchor")
+                axis.set_xlim(-0.5, len(places) - 0.5)
+            axis.tick_params(labelsize=9)
+        figure = axes[0].figure
+        lines, names = axes[0].get_legend_handles_labels()
+        legend = figure.legend(lines, names, loc="outside lower center", ncol=min(len(models), 6), handlelength=2.2)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
+    return png()
+
+
 def _shown_rates(predictions: pd.DataFrame, rates: Sequence[float] | None) -> Sequence[float]:
     if predictions.empty:
         raise MitrError("the predictions table is empty: there is nothing to draw")
@@ -270,7 +370,7 @@ def _at_rate(predictions: pd.DataFrame, rate: float) -> pd.DataFrame:
 def _figure(
     panels: int, height: float, path: Path | None, panel_width: float = 3.4
 ) -> Iterator[tuple[list[Any], Callable[[], bytes]]]:
-    """A row of axes to draw on, and a function that gives their PNG after the block."""
+    """A row of axes to draw on, and a function that gives their PNG after the block; a path to .svg gets an SVG."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -281,9 +381,12 @@ def _figure(
         axes = figure.subplots(1, panels, squeeze=False)[0]
         yield list(axes), drawn.getvalue
         FigureCanvasAgg(figure).print_figure(drawn, dpi=DPI, format="png")
-    if path is not None:
-        with replacing(path) as partial:
-            partial.write_bytes(drawn.getvalue())
+        if path is not None and path.suffix == ".svg":
+            with replacing(path) as partial:
+                figure.savefig(partial, format="svg", metadata={"Date": None})
+        elif path is not None:
+            with replacing(path) as partial:
+                partial.write_bytes(drawn.getvalue())
 
 
 def _panels(summary: dict[str, Any]) -> list[str]:
