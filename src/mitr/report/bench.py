@@ -146,8 +146,8 @@ def comparison_table(found: Found, part: Mapping[str, Any], keys: Sequence[str])
         values.append(numbers)
     best = {1 + i: _best(key, [v[key] for v in values]) for i, key in enumerate(keys)}
     caption = (
-        f"{part['of']}, mean over runs, ± standard deviation over the {part['runs']} runs of a model, and the 95 % "
-        f"bootstrap interval over {part['clusters']}. Δ MAE: to {part['reference']}, with its interval; p: sign flips "
+        f"{part['of']}, mean over runs, ± standard deviation over {_count(part['runs'], 'run')} of a model, and the "
+        f"95 % bootstrap interval over {part['clusters']}. Δ MAE: to {part['reference']}, with its interval; p: sign flips "
         f"of whole {part['clusters']}, corrected for {max(len(rows) - 1, 1)} comparisons (Holm). Rank: mean over "
         f"{part['conditions']} conditions by MAE, and in how many it is the best."
     )
@@ -165,7 +165,7 @@ def cost_table(jobs: Sequence[Mapping[str, Any]]) -> Table:
             [
                 (str(model), ""),
                 (f"{int(part['parameters'].iloc[0]):,}", ""),
-                (f"{part['train_seconds'].mean():.1f}", f"{len(part)} runs"),
+                (f"{part['train_seconds'].mean():.1f}", _count(len(part), "run")),
                 (f"{part['milliseconds_per_sample'].mean():.2f}", ""),
                 ("–" if np.isnan(peak) else f"{peak:.0f}", ""),
             ]
@@ -348,6 +348,10 @@ def _best(key: str, values: Sequence[float]) -> list[int]:
         return []
     top = wording.amount(key, min(known) if metric(key).lower_is_better else max(known))
     return [i for i, shown in enumerate(written) if shown == top]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _listed(names: Sequence[str]) -> str:

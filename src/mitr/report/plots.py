@@ -23,6 +23,7 @@ from mitr.report.wording import headline_keys
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8A8F98"
 SERIES = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#8A8F98")
 MODALITY_COLOURS = {"text": BLUE, "audio": ORANGE, "vision": GREEN}
+MARKERS, DASHES = "os^Dv", ("-", (0, (4, 2)), (0, (1, 1.5)))
 DPI = 200  # twice the size at which the page shows the picture
 MOST_WRITTEN = 10  # classes whose shares are written into the cells
 _CHECKS = {"valid_mae": "Validation MAE", "valid_corr": "Validation Corr", "valid_f1": "Validation F1"}
@@ -295,9 +296,10 @@ def models_over_conditions(table: pd.DataFrame, path: Path | None = None) -> byt
                 axis.set_xticks(places, conditions["condition"], rotation=55, ha="right", rotation_mode="anchor")
                 axis.set_xlim(-0.5, len(places) - 0.5)
             axis.tick_params(labelsize=9)
-        figure = axes[0].figure
         lines, names = axes[0].get_legend_handles_labels()
-        legend = figure.legend(lines, names, loc="outside lower center", ncol=min(len(models), 6), handlelength=2.2)
+        legend = axes[0].figure.legend(
+            lines, names, loc="outside lower center", ncol=min(len(models), 6), handlelength=2.2
+        )
         for text in legend.get_texts():
             text.set_parse_math(False)
     return png()
@@ -330,10 +332,14 @@ def models_over_conditions(table: pd.DataFrame, path: Path | None = None) -> byt
             scale = 100.0 if metric(key).percent else 1.0
             for index, model in enumerate(models):
                 values = [scale * means.get((key, model, name), np.nan) for name in conditions["condition"]]
-                style: dict[str, Any] = {"color": SERIES[index % len(SERIES)], "marker": "os^Dv"[index // len(SERIES)]}
-                dashes = ("-", (0, (4, 2)), (0, (1, 1.5)))[index // len(SERIES) % 3]
-                style |= {"linestyle": dashes} if numbered else {"linewidth": 0, "alpha": 0.85}
-                axis.plot(places, values, label=model, markersize=4.5, **style | ({"linewidth": 1.5} if numbered else {}))
+                turn, colour = divmod(index, len(SERIES))  # colours repeat: then the marker and the dashes differ
+                style: dict[str, Any] = {
+                    "color": SERIES[colour],
+                    "marker": MARKERS[turn % len(MARKERS)],
+                    "markersize": 4.5,
+                }
+                style |= {"linewidth": 1.5, "linestyle": DASHES[turn % len(DASHES)]} if numbered else {"linewidth": 0}
+                axis.plot(places, values, label=model, **style)
             about = metric(key)
             axis.set(title=f"{about.label}{' (%)' if about.percent else ''}")
             _corner(axis, "lower is better" if about.lower_is_better else "higher is better", GREY)

@@ -1,0 +1,112 @@
+"""The report of a benchmark says what its tables hold, escapes what users called things, and marks the best."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mitr.bench.compare import compare
+from mitr.bench.results import by_label_bin, tidy
+from mitr.errors import MitrError
+from mitr.report import plots
+from mitr.report.bench import Found, Table, latex, markdown, shown_keys, write_bench_report
+
+RANGE = (-3.0, 3.0)
+LABELS = [-3.0, -1.0, 0.0, 1.0, 2.0, 3.0]
+SHIFT = {"mitr-dnet": 0.5, "my <b>model</b> $x_1": 0.25, "mean": 1.0}  # every prediction is off by this much
+
+
+def predictions(model: str, seed: int) -> pd.DataFrame:
+    off = SHIFT[model] + 0.1 * seed
+    about = {"label": LABELS, "prediction": [label - off for label in LABELS]}
+    ids = [f"c{i}" for i in range(len(LABELS))]
+    parts = [pd.DataFrame({"id": ids, "condition": f"rate-{r}", "axis": "rate", "rate": r} | about) for r in (0.0, 1.0)]
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def found() -> Found:
+    tables = {model: {seed: predictions(model, seed) for seed in (0, 1)} for model in SHIFT}
+    about = {"data": "d", "protocol": "auilc", "training": "one-model"}
+    kinds = [(model, seed, table) for model, seeds in tables.items() for seed, table in seeds.items()]
+    results = pd.concat([tidy(t, model=m, seed=s, label_range=RANGE, **about) for m, s, t in kinds], ignore_index=True)
+    bins = pd.concat([by_label_bin(t, RANGE).assign(model=m, seed=s, **about) for m, s, t in kinds], ignore_index=True)
+    options = {"protocol": "auilc", "training": "one-model", "label_range": RANGE, "reference": "mitr-dnet"}
+    cost = {"parameters": 1234, "train_seconds": 2.0, "milliseconds_per_sample": 0.5, "peak_mb": 100.0}
+    jobs = [{"key": f"{m}{s}", "model": m, "status": "ok"} | cost for m, s, _ in kinds]
+    jobs.append({"key": "broken", "model": "wild", "status": "failed", "error": "the loss is <nan>"})
+    coverage = pd.DataFrame({"condition": ["rate-0.0", "rate-1.0"], "coverage": [0.9, 0.85], "width": [2.0, 4.0]})
+    coverage = coverage.assign(model="mean", protocol="auilc", training="one-model")
+    shapley = pd.DataFrame({"model": "mean", "modality": ["text", "audio"], "mean_absolute": [0.3, 0.1]})
+    shapley = shapley.assign(share=[0.75, 0.25])
+    return Found(results, bins, compare(tables, results, **options), jobs, coverage, shapley)
+
+
+@pytest.fixture(scope="module")
+def folder(found: Found, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("report")
+    write_bench_report(place, found, title="A & B", facts={"Data": "d"}, warnings=["careful"], family="mosi")
+    return place
+
+
+def test_everything_is_written(folder: Path) -> None:
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"report.html", "tables.md", "tables.tex", "auilc-rate.png", "auilc-rate.svg"}
+    assert (folder / "auilc-rate.svg").read_text().rstrip().endswith("</svg>")
+
+
+def test_the_table_has_the_lowest_mae_first_and_in_bold(folder: Path) -> None:
+    lines = (folder / "tables.md").read_text().splitlines()
+    start = lines.index("## A auilc") + 4
+    names = [line.split("|")[1].strip() for line in lines[start : start + 3]]
+    assert names == ["my <b>model</b> $x_1", "mitr-dnet", "mean"]
+    # off by .25 and by .35: the area over rates 0 to 1 is their mean .3, with a standard deviation of .0707
+    assert lines[start].split("|")[2].strip().startswith("**0.300** ± 0.071 [")
+    assert "– reference" in lines[start + 1]
+    assert "−0.250" in lines[start]
+
+
+def test_a_label_bin_says_how_far_off_which_way(folder: Path) -> None:
+    text = (folder / "tables.md").read_text()
+    part = text[text.index("## Error by label") :]
+    assert "| −3 (n 1) | −1 (n 1) |" in part.replace("Model ", "")
+    assert "| mean | 1.050 bias −1.05 |" in part
+
+
+def test_the_page_escapes_names_and_names_failures(folder: Path) -> None:
+    page = (folder / "report.html").read_text()
+    assert "my &lt;b&gt;model&lt;/b&gt; $x_1" in page
+    assert "<b>model</b>" not in page
+    assert "the loss is &lt;nan&gt;" in page
+    for words in ("careful", "A &amp; B", "Intervals", "What each modality is worth", "1,234", "lowest MAE"):
+        assert words in page
+
+
+def test_coverage_and_shapley_are_shares_in_per_cent(folder: Path) -> None:
+    text = (folder / "tables.md").read_text()
+    assert "| mean | A auilc | 87.5 | 85.0 rate-1.0 | 90.0 rate-0.0 | 2.00 rate-0.0 | 4.00 rate-1.0 |" in text
+    assert "| mean | 0.300 75 % | 0.100 25 % |" in text
+
+
+def test_latex_escapes_and_bolds() -> None:
+    table = Table("50 % of a_b ± 1", ["Model", "MAE ↓"], [[("x_1 & y", ""), ("0.5", "± 0.1 [0, 1]")]], {1: [0]})
+    text = latex(table)
+    assert r"\caption{50 \% of a\_b $\pm$ 1}" in text
+    assert r"x\_1 \& y & \textbf{0.5} $\pm$ 0.1 \\" in text
+    assert markdown(table).splitlines()[2] == "| x_1 & y | **0.5** ± 0.1 [0, 1] |"
+
+
+def test_mae_and_corr_come_first(found: Found) -> None:
+    assert shown_keys(found.results)[:2] == ["mae", "corr"]
+
+
+def test_conditions_without_a_number_are_columns_of_dots() -> None:
+    rows = [
+        {"model": m, "condition": c, "rate": float("nan"), "metric": k, "value": 0.5}
+        for m in ("a", "b")
+        for c in ("text", "text+audio")
+        for k in ("mae", "corr", "acc2_has0")
+    ]
+    assert plots.models_over_conditions(pd.DataFrame(rows)).startswith(b"\x89PNG")
+    with pytest.raises(MitrError, match="nothing to draw"):
+        plots.models_over_conditions(pd.DataFrame(rows)[:0])
