@@ -47,8 +47,8 @@ def compare(
         `protocol, training, model, headline` (AUILC or mean); of MAE and Corr the mean over runs, `_std` over runs
         (ddof 1), `_low` and `_high` (95 % bootstrap interval over clips or videos, runs averaged); `difference` of MAE
         to the `reference` with `difference_low`, `difference_high` and the two-sided sign-flip permutation `p`, and
-        `p_holm`, corrected for the number of models (Holm 1979); `mean_rank` over the conditions by MAE, `wins` (conditions with
-        the lowest MAE), `conditions`, `clusters` (clips or videos).
+        `p_holm`, corrected for the number of models (Holm 1979); `mean_rank` over the conditions by MAE, `wins`
+        (conditions with the lowest MAE), `conditions`, `clusters` (clips or videos).
     """
     first = next(iter(next(iter(tables.values())).values()))
     ids = first["id"].drop_duplicates().tolist()

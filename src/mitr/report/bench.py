@@ -147,8 +147,8 @@ def comparison_table(found: Found, part: Mapping[str, Any], keys: Sequence[str])
     best = {1 + i: _best(key, [v[key] for v in values]) for i, key in enumerate(keys)}
     caption = (
         f"{part['of']}, mean over runs, ± standard deviation over {_count(part['runs'], 'run')} of a model, and the "
-        f"95 % bootstrap interval over {part['clusters']}. Δ MAE: to {part['reference']}, with its interval; p: sign flips "
-        f"of whole {part['clusters']}, corrected for {max(len(rows) - 1, 1)} comparisons (Holm). Rank: mean over "
+        f"95 % bootstrap interval over {part['clusters']}. Δ MAE: to {part['reference']}, with its interval; p: sign "
+        f"flips of whole {part['clusters']}, corrected for {max(len(rows) - 1, 1)} comparisons (Holm). Rank: mean over "
         f"{part['conditions']} conditions by MAE, and in how many it is the best."
     )
     head = ["Model", *(wording.heading(key) for key in keys), f"Δ MAE to {part['reference']}", "p (Holm)", "Rank"]

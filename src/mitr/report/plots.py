@@ -305,58 +305,6 @@ def models_over_conditions(table: pd.DataFrame, path: Path | None = None) -> byt
     return png()
 
 
-def models_over_conditions(table: pd.DataFrame, path: Path | None = None) -> bytes:
-    """MAE, Corr and Acc-2 of several models along one axis of a protocol, each the mean over its runs.
-
-    Args:
-        table: rows of a benchmark's tidy table, all of one axis: `model, condition, rate, metric, value`.
-        path: where to write the picture as well; an SVG if it ends in .svg.
-
-    Returns:
-        The PNG: curves over the rate, or one column of dots a condition where conditions have no number.
-
-    Raises:
-        MitrError: the table is empty.
-    """
-    if table.empty:
-        raise MitrError("the table of results is empty: there is nothing to draw")
-    keys = headline_keys(dict.fromkeys(table["metric"]))
-    models = list(dict.fromkeys(table["model"]))
-    conditions = table.drop_duplicates("condition")[["condition", "rate"]]
-    numbered = bool(conditions["rate"].notna().all()) and conditions["rate"].is_unique
-    places = conditions["rate"].to_numpy(float) if numbered else np.arange(len(conditions), dtype=float)
-    means = table.groupby(["metric", "model", "condition"], sort=False)["value"].mean()
-    height = 3.6 + (0 if numbered else 0.7) + 0.21 * -(-len(models) // 4)
-    with _figure(len(keys), height, path) as (axes, png):
-        for axis, key in zip(axes, keys, strict=True):
-            scale = 100.0 if metric(key).percent else 1.0
-            for index, model in enumerate(models):
-                values = [scale * means.get((key, model, name), np.nan) for name in conditions["condition"]]
-                turn, colour = divmod(index, len(SERIES))  # colours repeat: then the marker and the dashes differ
-                style: dict[str, Any] = {
-                    "color": SERIES[colour],
-                    "marker": MARKERS[turn % len(MARKERS)],
-                    "markersize": 4.5,
-                }
-                style |= {"linewidth": 1.5, "linestyle": DASHES[turn % len(DASHES)]} if numbered else {"linewidth": 0}
-                axis.plot(places, values, label=model, **style)
-            about = metric(key)
-            axis.set(title=f"{about.label}{' (%)' if about.percent else ''}")
-            _corner(axis, "lower is better" if about.lower_is_better else "higher is better", GREY)
-            if numbered:
-                axis.set(xlabel="rate")
-            else:
-                axis.set_xticks(places, conditions["condition"], rotation=55, ha="right", rotation_mode="anchor")
-                axis.set_xlim(-0.5, len(places) - 0.5)
-            axis.tick_params(labelsize=9)
-        figure = axes[0].figure
-        lines, names = axes[0].get_legend_handles_labels()
-        legend = figure.legend(lines, names, loc="outside lower center", ncol=min(len(models), 6), handlelength=2.2)
-        for text in legend.get_texts():
-            text.set_parse_math(False)
-    return png()
-
-
 def _shown_rates(predictions: pd.DataFrame, rates: Sequence[float] | None) -> Sequence[float]:
     if predictions.empty:
         raise MitrError("the predictions table is empty: there is nothing to draw")
