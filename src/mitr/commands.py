@@ -213,6 +213,8 @@ def evaluate(
     out: str,
     split: Literal["train", "valid", "test"] = "test",
     metrics: Literal["auto", "mosi", "sims", "general"] = "auto",
+    intervals: float | None = None,
+    shapley: bool = False,
     resamples: int = 1000,
     overwrite: bool = False,
     quiet: bool = False,
@@ -226,7 +228,10 @@ def evaluate(
         out: the folder to make.
         split: the split to evaluate.
         metrics: the definitions to use; auto chooses by the label range.
-        resamples: bootstrap resamples of the intervals.
+        intervals: give each prediction an interval that holds this share of labels, such as 0.9, calibrated on the
+            validation split.
+        shapley: say what each modality added to each prediction.
+        resamples: bootstrap resamples of the metrics' intervals.
         overwrite: replace the folder if it exists.
         quiet: show no progress bar.
     """
@@ -239,6 +244,8 @@ def evaluate(
         protocol=protocol,
         split=split,
         family=None if metrics == "auto" else metrics,
+        intervals=intervals,
+        explain=shapley,
         resamples=resamples,
         overwrite=overwrite,
         quiet=quiet,

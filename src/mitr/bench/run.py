@@ -20,8 +20,10 @@ from mitr.bench.work import Facts, finished, perform, predictions_path
 from mitr.config import RunConfig
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
+from mitr.evaluation.calibrating import FILE
+from mitr.evaluation.conformal import Conformal, coverage_by_rate
 from mitr.evaluation.metrics import family_of
-from mitr.files import discard_partials, replacing, write_json
+from mitr.files import discard_partials, read_json, replacing, write_json
 from mitr.missing.exporting import export_masks
 from mitr.report.bench import Found, write_bench_report
 
@@ -36,6 +38,8 @@ class BenchResult:
         results: one row per data set, model, protocol, condition, seed and metric.
         bins: the same per bin of the label.
         comparisons: one row per protocol, training and model (`mitr.bench.compare.compare`).
+        coverage: per run and condition how often prediction intervals held the label (`coverage_by_rate`).
+        shapley: per run and modality what it added on complete data (`mitr.evaluation.shapley.summary`).
         jobs: one entry per training run: what it was and cost, or how it failed.
         folder: where everything lies.
     """
@@ -43,6 +47,8 @@ class BenchResult:
     results: pd.DataFrame
     bins: pd.DataFrame
     comparisons: pd.DataFrame
+    coverage: pd.DataFrame
+    shapley: pd.DataFrame
     jobs: list[Facts]
     folder: Path
 
@@ -95,14 +101,16 @@ def run_bench(
     out = Path(out)
     _claim(out, plan, command)
     facts = _perform(plan, out, workers, quiet)
-    tables = [table for key in _groups(plan, facts) for table in [_tables(plan, out, *key)]]
-    if not tables:
+    measured = [_tables(plan, out, *key) for key in _groups(plan, facts)]
+    if not measured:
         errors = "; ".join(sorted({job["error"] for job in facts.values()}))
         raise MitrError(f"no run of {out} succeeded: {errors}")
-    results, bins = (pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True))
+    results, bins = (pd.concat(parts, ignore_index=True) for parts in zip(*measured, strict=True))
+    coverage, shapley = _coverage(plan, out, facts), _shapley(plan, facts)
     comparisons = _comparisons(plan, out, facts, results, reference or next(iter(plan.entries)))
     _write(out / "results.parquet", results)
-    for name, table in (("results", results), ("bins", bins), ("comparisons", comparisons)):
+    tables = {"results": results, "bins": bins, "comparisons": comparisons, "coverage": coverage, "shapley": shapley}
+    for name, table in tables.items():
         with replacing(out / f"{name}.csv") as partial:
             table.to_csv(partial, index=False)
     listed = [_described(job) | facts[job.key] for job in plan.jobs]
@@ -111,14 +119,14 @@ def run_bench(
     scale = datasets[0].info.label_range
     write_bench_report(
         out,
-        Found(results, bins, comparisons, listed),
+        Found(results, bins, comparisons, listed, coverage, shapley),
         title=f"{', '.join(plan.entries)} on {', '.join(data.info.name for data in datasets)}",
         facts=_shown_facts(plan, listed, command),
         warnings=_warnings(plan, listed),
         synthetic=any(data.info.synthetic for data in datasets),
         family=family_of(scale),
     )
-    return BenchResult(results, bins, comparisons, listed, out)
+    return BenchResult(results, bins, comparisons, coverage, shapley, listed, out)
 
 
 def _shared(config: RunConfig, workers: int) -> RunConfig:
@@ -207,6 +215,34 @@ def _comparisons(plan: Plan, out: Path, facts: dict[str, Facts], results: pd.Dat
             }
             tables.append(compare(stacked, results, **about))
     return pd.concat(tables, ignore_index=True)
+
+
+def _coverage(plan: Plan, out: Path, facts: dict[str, Facts]) -> pd.DataFrame:
+    """How often the intervals of each run hold the label, of the runs that have intervals."""
+    scale = plan.datasets[0].info.label_range
+    parts = []
+    for job in plan.jobs:
+        path = out / "runs" / job.key / FILE
+        if facts[job.key]["status"] != "ok" or not path.exists():
+            continue
+        intervals = Conformal.from_json(read_json(path)["intervals"], str(path))
+        for check in job.checks:
+            predictions = pd.read_parquet(predictions_path(out, job, check))
+            found = coverage_by_rate(predictions, intervals, scale)
+            about = {"data": job.data_name, "model": job.entry, "protocol": check.protocol, "training": job.training}
+            parts.append(found.assign(**about, seed=job.seed))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def _shapley(plan: Plan, facts: dict[str, Facts]) -> pd.DataFrame:
+    """What each modality added, of the runs that see all conditions."""
+    rows = [
+        {"data": job.data_name, "model": job.entry, "training": job.training, "seed": job.seed, "modality": m} | entry
+        for job in plan.jobs
+        if facts[job.key]["status"] == "ok" and job.training == "one-model"
+        for m, entry in facts[job.key]["shapley"]["modalities"].items()
+    ]
+    return pd.DataFrame(rows)
 
 
 def _write_masks(plan: Plan, out: Path) -> None:

@@ -9,15 +9,19 @@ import pandas as pd
 from mitr.bench.cost import milliseconds_per_sample, peak_memory_mb, reset_peak_memory
 from mitr.bench.plan import Check, Job
 from mitr.data.store import Dataset
+from mitr.evaluation.calibrating import FILE, calibrated
+from mitr.evaluation.conformal import clips_needed
 from mitr.evaluation.predicting import predict_under
+from mitr.evaluation.shapley import shapley, summary
 from mitr.examples import Examples
 from mitr.files import read_json, replacing, write_json
 from mitr.missing.protocols import PROTOCOLS, Condition
 from mitr.models.network import Network
 from mitr.training.log import read_history
-from mitr.training.run import Run, resume, train
+from mitr.training.run import resume, train
 
 Facts = dict[str, Any]
+LEVEL = 0.9  # of prediction intervals
 
 
 def perform(job: Job, folder: Path) -> Facts:
@@ -35,6 +39,9 @@ def perform(job: Job, folder: Path) -> Facts:
         path = predictions_path(folder, job, check)
         if not path.exists():
             _write(path, _predict(network, tested, check))
+    earlier = read_json(place / "done.json") if (place / "done.json").exists() else {}
+    if _enough(dataset):
+        calibrated(run, LEVEL, data=dataset, network=network)
     facts = {
         "status": "ok",
         "parameters": run.about["parameters"],
@@ -43,8 +50,9 @@ def perform(job: Job, folder: Path) -> Facts:
         "validation": run.about["best"],
         "train_seconds": round(sum(float(row["seconds"]) for row in read_history(place)), 1),
         "milliseconds_per_sample": round(milliseconds_per_sample(network, tested), 3),
-        "peak_mb": peak_memory_mb(),
+        "peak_mb": max(filter(None, [peak_memory_mb(), earlier.get("peak_mb")]), default=None),
         "checks": [check.protocol for check in job.checks],
+        "shapley": earlier.get("shapley") or summary(shapley(network, tested)),
         "git": run.about["git"],
     }
     write_json(place / "done.json", facts)
@@ -57,7 +65,14 @@ def finished(job: Job, folder: Path) -> Facts | None:
     if not path.exists() or not all(predictions_path(folder, job, check).exists() for check in job.checks):
         return None
     facts: Facts = read_json(path)
-    return facts
+    calibrated_here = (path.parent / FILE).exists() or not _enough(Dataset(job.data))
+    return facts if calibrated_here and "shapley" in facts else None
+
+
+def _enough(dataset: Dataset) -> bool:
+    """The validation split can calibrate intervals."""
+    labelled = np.isfinite(dataset.labels[dataset.indices("valid")])
+    return int(labelled.sum()) >= clips_needed(LEVEL)
 
 
 def predictions_path(folder: Path, job: Job, check: Check) -> Path:
@@ -79,6 +94,3 @@ def _predict(network: Network, examples: Examples, check: Check) -> pd.DataFrame
 def _write(path: Path, table: pd.DataFrame) -> None:
     with replacing(path) as partial:
         table.to_parquet(partial, index=False)
-
-
-__all__ = ["Run", "conditions_of", "finished", "perform", "predictions_path"]

@@ -15,8 +15,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mitr.config import PUBLISHED_SEEDS
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
+from mitr.evaluation.calibrating import calibrated
+from mitr.evaluation.conformal import coverage_by_rate
 from mitr.evaluation.metrics import chosen_family
 from mitr.evaluation.predicting import predict_at_rates
+from mitr.evaluation.shapley import shapley
+from mitr.evaluation.shapley import summary as shapley_summary
 from mitr.evaluation.summary import Protocol, Summary, rates_of, summarise, write_by_rate
 from mitr.files import check_free, new_folder, replacing, write_json
 from mitr.report.html import write_evaluation_report
@@ -28,14 +32,19 @@ class Evaluation:
     """What an evaluation found.
 
     Attributes:
-        predictions: one row per sample and rate (see `predict_at_rates`).
+        predictions: one row per sample and rate (see `predict_at_rates`), with the prediction interval `low`, `high` if
+            intervals were asked for.
         summary: metrics per rate with intervals, AUILC and mean.
         folder: where it was written, if it was.
+        coverage: how often the prediction intervals held the label, a row a rate (`coverage_by_rate`), if asked for.
+        shapley: what each modality added to each prediction on the split as it is (`shapley`), if asked for.
     """
 
     predictions: pd.DataFrame
     summary: Summary
     folder: Path | None = None
+    coverage: pd.DataFrame | None = None
+    shapley: pd.DataFrame | None = None
 
     @property
     def metrics(self) -> dict[str, float | None]:
@@ -74,6 +83,8 @@ def evaluate(
     protocol: Protocol = "complete",
     split: str = "test",
     family: str | None = None,
+    intervals: float | None = None,
+    explain: bool = False,
     resamples: int = 1000,
     overwrite: bool = False,
     quiet: bool = False,
@@ -88,6 +99,9 @@ def evaluate(
         protocol: `complete`, `auilc` or `mean` (see `rates_of`).
         split: train, valid or test.
         family: metrics `mosi`, `sims` or `general`; None: by the label range, or those of classes.
+        intervals: the share of labels that prediction intervals are to hold, such as 0.9; they are calibrated on the
+            validation split of the run's own data. None: there are none.
+        explain: what each modality added to each prediction, as Shapley values on the split as it is.
         resamples: bootstrap resamples of the confidence intervals.
         overwrite: replace `out` if it exists.
         quiet: show no progress bar.
@@ -103,16 +117,30 @@ def evaluate(
         check_free(out, "metrics.json", overwrite)  # before the work, not after it
     scale = dataset.info.label_range
     family = chosen_family(family, scale, dataset.info.classes)
+    conformal = None if intervals is None else calibrated(run, intervals)  # before the work: it may be refused
     predictions = predict(run, dataset, split, rates_of(protocol, scale), quiet)
     summary = summarise(predictions, protocol=protocol, label_range=scale, family=family, resamples=resamples)
+    coverage = None
+    if conformal is not None:
+        predictions = predictions.assign(**conformal.interval(predictions, scale))
+        named = predictions.assign(condition=[f"{rate:g}" for rate in predictions["rate"]])
+        coverage = coverage_by_rate(named, conformal, scale).drop(columns="condition")
+    values = _explained(run, dataset, split) if explain else None
     if out is None:
-        return Evaluation(predictions, summary)
+        return Evaluation(predictions, summary, None, coverage, values)
     facts = {"model": run.about["network"]["model"], "seed": run.config.train.seed, "split": split}
-    about = facts | {"data": data_facts(dataset), "run": run.about, "command": command}
+    about: dict[str, Any] = facts | {"data": data_facts(dataset), "run": run.about, "command": command}
     history = run.folder / "history.csv"  # not yet there if training was killed in its first epoch
     with new_folder(out, "metrics.json", overwrite) as folder:
         with replacing(folder / "predictions.parquet") as partial:
             predictions.to_parquet(partial, index=False)
+        if conformal is not None and coverage is not None:
+            rows = coverage.to_dict("records")
+            about["intervals"] = {"level": conformal.level, "clips": conformal.clips, "by_rate": rows}
+        if values is not None:
+            about["shapley"] = shapley_summary(values)
+            with replacing(folder / "shapley.csv") as partial:
+                values.to_csv(partial, index=False)
         write_json(folder / "metrics.json", summary.to_json() | about)
         write_by_rate(summary, folder / "by_rate.csv")
         write_evaluation_report(
@@ -122,11 +150,24 @@ def evaluate(
             predictions=predictions,
             history=pd.read_csv(history) if history.exists() else None,
             facts=shown_facts(run, dataset, split, command),
-            warnings=warnings_for(run, dataset),
+            warnings=warnings_for(run, dataset) + _caution(conformal is not None and split == "valid"),
             synthetic=dataset.info.synthetic,
             classes=dataset.info.classes,
+            intervals=about.get("intervals"),
+            shapley=about.get("shapley"),
         )
-    return Evaluation(predictions, summary, out)
+    return Evaluation(predictions, summary, out, coverage, values)
+
+
+def _caution(calibrated_here: bool) -> list[str]:
+    if not calibrated_here:
+        return []
+    return ["the prediction intervals were calibrated on this split: their coverage here is no evidence"]
+
+
+def _explained(run: Run, data: Dataset, split: str) -> pd.DataFrame:
+    network = run.network()
+    return shapley(network, run.examples(data, split, network))
 
 
 def data_facts(data: Dataset) -> dict[str, Any]:

@@ -26,6 +26,8 @@ def write_evaluation_report(
     warnings: Sequence[str] = (),
     synthetic: bool = False,
     classes: Sequence[str] | None = None,
+    intervals: Mapping[str, Any] | None = None,
+    shapley: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write `report.html` and `robustness.png`, `observed.png`, `predictions.png` and `training.png`.
 
@@ -41,6 +43,8 @@ def write_evaluation_report(
         warnings: sentences to show above the results.
         synthetic: the data are made up; the page says so in its first line.
         classes: names of the classes, where labels are their indices.
+        intervals: `level`, `clips` and per rate the `coverage` of the prediction intervals; None: there are none.
+        shapley: what `mitr.evaluation.shapley.summary` says; None: nothing was explained.
 
     Returns:
         The path of `report.html`.
@@ -74,6 +78,8 @@ def write_evaluation_report(
         over=_over_rates(summary_json, _interval_cell, _interval_areas),
         zeroed=wording.undefined_as_zero(summary_json["auilc"] or {}),
         classes=", ".join(f"{index} {name}" for index, name in enumerate(classes or ())),
+        intervals=intervals,
+        shapley=shapley,
     )
     return _write(folder, page, pictures)
 
@@ -173,6 +179,7 @@ def render(template: str, keys: Sequence[str], pictures: Mapping[str, bytes], **
         "compact": wording.compact,
         "per_cent": wording.per_cent,
         "heading": wording.heading,
+        "plain": wording.plain,
     }
     return environment.get_template(template).render(
         keys=keys,
