@@ -27,7 +27,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "reproduce": commands.reproduce,
 }
 
-YES_NO = {"overwrite", "quiet", "per_rate", "text.finetune", "text.allow_download", "model.causal"}
+YES_NO = {"overwrite", "quiet", "per_rate", "shapley", "text.finetune", "text.allow_download", "model.causal"}
 YES_NO |= {"model.skip_zero_positions", "own_labels"}
 
 

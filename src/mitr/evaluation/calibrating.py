@@ -4,7 +4,7 @@ from mitr.data.store import Dataset
 from mitr.errors import MitrError
 from mitr.evaluation.conformal import Conformal, calibration_conditions
 from mitr.evaluation.predicting import predict_under
-from mitr.files import read_json, write_json
+from mitr.files import read_json, sha256, write_json
 from mitr.models.network import Network
 from mitr.training.run import Run
 
@@ -17,7 +17,7 @@ def calibrated(
     """The intervals of a run, from `conformal.json` of its folder, or made and written there.
 
     Args:
-        run: a trained run; what it was calibrated for is its best epoch so far.
+        run: a trained run. Intervals that were made for other weights of it are made again.
         level: share of new clips whose label the interval is to contain, in (0, 1).
         data: the data set that the run was trained on; None: at the place that the run remembers.
         network: the run's, if it is at hand.
@@ -26,7 +26,10 @@ def calibrated(
         MitrError: labels are classes, the data are not those of the run, or too few validation clips have a label.
     """
     path = run.folder / FILE
-    made_for = {"level": level, "best_epoch": run.about["best_epoch"], "data": run.about["data"]["sha256"]}
+    weights = run.folder / "model.safetensors"
+    if not weights.exists():
+        raise MitrError(f"{run.folder} has no model yet: train it to its first epoch at least")
+    made_for = {"level": level, "model": sha256(weights), "data": run.about["data"]["sha256"]}
     if path.exists():
         known = read_json(path)
         if {name: known.get(name) for name in made_for} == made_for:
