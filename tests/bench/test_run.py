@@ -45,10 +45,24 @@ def test_results_hold_every_model_protocol_condition_and_seed(done: BenchResult)
 def test_the_folder_holds_tables_masks_and_report(done: BenchResult) -> None:
     files = {str(path.relative_to(done.folder)) for path in done.folder.rglob("*") if path.is_file()}
     wanted = {"plan.json", "jobs.json", "results.parquet", "results.csv", "bins.csv", "report.html", "tables.md"}
-    assert wanted | {"tables.tex"} <= files
+    assert wanted | {"tables.tex", "comparisons.csv", "coverage.csv", "shapley.csv"} <= files
     assert sum(name.startswith("masks/") for name in files) == 2
     assert len(pd.read_parquet(done.folder / "results.parquet")) == len(done.results)
     assert not any(name.endswith(".partial") for name in files)
+
+
+def test_every_run_has_intervals_and_says_what_modalities_are_worth(done: BenchResult) -> None:
+    rows = done.coverage.groupby(["model", "protocol", "seed"]).size()
+    assert rows.to_dict() == {
+        (m, p, s): n
+        for m in ("mean", "ridge", "mitr-dnet")
+        for p, n in (("mean", 10), ("combinations", 7))
+        for s in (0, 1)
+    }
+    assert done.coverage["coverage"].between(0.3, 1).all()
+    assert set(done.shapley["modality"]) == {"text", "audio", "vision"}
+    assert done.comparisons.groupby("protocol").size().to_dict() == {"mean": 3, "combinations": 3}
+    assert (done.comparisons["reference"] == "mean").all()
 
 
 def test_called_again_it_repeats_no_finished_run(

@@ -32,6 +32,37 @@ def test_three_lines_of_python(run: Run, small: Dataset, tmp_path: Path) -> None
     assert result.metrics["mae"] == pytest.approx(np.abs(np.diff(at(result.predictions, 0.0))).mean(), rel=1e-6)
 
 
+def test_intervals_and_shapley_values(run: Run, small: Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "report"
+    result = evaluate(
+        run, small, out=out, protocol="auilc", resamples=20, intervals=0.9, explain=True, quiet=True, family="mosi"
+    )
+    table = result.predictions
+    inside = table["label"].between(table["low"], table["high"])
+    by_rate = inside.groupby(table["rate"]).mean()
+    assert result.coverage is not None
+    np.testing.assert_allclose(result.coverage["coverage"], by_rate.to_numpy())
+    assert result.coverage["width"].iloc[-2] >= result.coverage["width"].iloc[0]
+    values = result.shapley
+    assert values is not None
+    parts = values[["prior", *(c for c in values if c.startswith("shapley_"))]].sum(axis=1)
+    np.testing.assert_allclose(parts, table[table["rate"] == 0]["prediction"], atol=1e-5)
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["intervals"]["clips"] == 24
+    assert [row["rate"] for row in metrics["intervals"]["by_rate"]] == metrics["rates"]
+    assert set(metrics["shapley"]["modalities"]) == {"text", "audio", "vision"}
+    assert len(pd.read_csv(out / "shapley.csv")) == 24
+    page = (out / "report.html").read_text()
+    assert "Prediction intervals" in page
+    assert "What each modality added" in page
+    assert "calibrated on this split" not in page
+
+
+def test_coverage_on_the_calibration_split_is_called_no_evidence(run: Run, small: Dataset, tmp_path: Path) -> None:
+    evaluate(run, small, out=tmp_path / "out", split="valid", resamples=20, intervals=0.9, quiet=True)
+    assert "calibrated on this split" in (tmp_path / "out" / "report.html").read_text()
+
+
 def at(predictions: pd.DataFrame, rate: float) -> np.ndarray:
     return predictions[predictions["rate"] == rate][["prediction", "label"]].to_numpy()
 

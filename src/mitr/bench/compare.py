@@ -12,12 +12,12 @@ from scipy.stats import rankdata
 
 from mitr.bench.results import headline_of
 from mitr.evaluation.bootstrap import interval
+from mitr.evaluation.calibrating import BETWEEN
 from mitr.evaluation.metrics import Array, family_of, measure, zero_for_undefined
 
 RESAMPLES, FLIPS, LEVEL = 1000, 9999, 0.95
 EXACT = 12  # up to this many clusters all sign patterns are counted
 FEWEST_VIDEOS = 11
-BETWEEN = "$_$"  # stands between video and clip in MMSA's ids
 
 Tables = Mapping[str, Mapping[int, pd.DataFrame]]  # model -> seed -> predictions of all folds
 

@@ -1,14 +1,20 @@
 """A run's prediction intervals: calibrated on its validation split once, and kept in its folder."""
 
+import numpy as np
+import pandas as pd
+
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
-from mitr.evaluation.conformal import Conformal, calibration_conditions
+from mitr.evaluation.conformal import Conformal, calibration_conditions, clips_needed
 from mitr.evaluation.predicting import predict_under
 from mitr.files import read_json, sha256, write_json
 from mitr.models.network import Network
 from mitr.training.run import Run
 
 FILE = "conformal.json"
+BETWEEN = "$_$"  # stands between video and clip in MMSA's ids
+FEWEST_VIDEOS, PARTS = 5, 10
+STEP = 0.005  # between the levels that are tried
 
 
 def calibrated(
@@ -22,11 +28,14 @@ def calibrated(
         data: the data set that the run was trained on; None: at the place that the run remembers.
         network: the run's, if it is at hand.
 
+    Returns:
+        The intervals; their own `level` is higher than the wanted one where clips of a video are alike
+        (`level_across_videos`).
+
     Raises:
         MitrError: labels are classes, the data are not those of the run, or too few validation clips have a label.
     """
-    path = run.folder / FILE
-    weights = run.folder / "model.safetensors"
+    path, weights = run.folder / FILE, run.folder / "model.safetensors"
     if not weights.exists():
         raise MitrError(f"{run.folder} has no model yet: train it to its first epoch at least")
     made_for = {"level": level, "model": sha256(weights), "data": run.about["data"]["sha256"]}
@@ -42,6 +51,39 @@ def calibrated(
     network = network or run.network()
     examples = run.examples(dataset, "valid", network)
     table = predict_under(network, examples, calibration_conditions(examples.modalities))
-    found = Conformal.fit(table, level)
+    found = Conformal.fit(table, level_across_videos(table, level))
     write_json(path, made_for | {"intervals": found.to_json()})
     return found
+
+
+def level_across_videos(table: pd.DataFrame, level: float) -> float:
+    """The level at which intervals calibrated on some videos contain `level` of the labels of other videos.
+
+    Clips of one video have a speaker and a topic in common, so they are not exchangeable with those of another video,
+    as conformal prediction takes them to be. The videos of the validation split are therefore put into up to ten parts;
+    each part is predicted with intervals from the others, and the level is raised until that covers enough.
+
+    Args:
+        table: rows of `predict_under` under `calibration_conditions`.
+        level: the wanted one, in (0, 1).
+
+    Returns:
+        `level` itself where ids name no videos or too few.
+    """
+    table = table[table["label"].notna()]
+    video = table["id"].str.rpartition(BETWEEN)[0]
+    code, names = pd.factorize(video)
+    if len(names) < FEWEST_VIDEOS or (video == "").any():
+        return level
+    part = code % min(PARTS, len(names))
+    clips = [table.loc[part != p, "id"].nunique() for p in np.unique(part)]
+    weight = 1 / table["id"].map(table["id"].value_counts()).to_numpy(float)
+    raised = level
+    while raised < 1 - STEP and clips_needed(raised + STEP) <= min(clips):
+        inside = np.empty(len(table), bool)
+        for p in np.unique(part):
+            inside[part == p] = Conformal.fit(table[part != p], raised).contains(table[part == p])
+        if np.average(inside, weights=weight) >= level:
+            return raised
+        raised = round(raised + STEP, 6)
+    return raised

@@ -232,9 +232,10 @@ class Conformal:
     def coverage(self, table: pd.DataFrame) -> float:
         """Share of the labelled rows of a `predict_under` table whose label lies in its interval; NaN of none."""
         table = table[table["label"].notna()]
-        return float(self._inside(table).mean()) if len(table) else math.nan
+        return float(self.contains(table).mean()) if len(table) else math.nan
 
-    def _inside(self, table: pd.DataFrame) -> np.ndarray:
+    def contains(self, table: pd.DataFrame) -> np.ndarray:
+        """(n,) bool: the label of each row of a `predict_under` table lies in its interval."""
         return _errors(table) <= self.half_width(table)
 
     def to_json(self) -> dict[str, Any]:
@@ -310,7 +311,7 @@ def coverage_by_rate(table: pd.DataFrame, conformal: Conformal, label_range: Seq
     table = table[table["label"].notna()]
     if not table["label"].between(lowest, highest).all():
         raise MitrError(f"a label lies outside the scale {lowest:g} to {highest:g}; intervals are cut to it")
-    parts = table.assign(_inside=conformal._inside(table), _width=2 * conformal.half_width(table))
+    parts = table.assign(_inside=conformal.contains(table), _width=2 * conformal.half_width(table))
     found = []
     for (condition, rate), part in parts.groupby(["condition", "rate"], sort=False, dropna=False):
         hits, n = int(part["_inside"].sum()), len(part)

@@ -136,7 +136,8 @@ def evaluate(
             predictions.to_parquet(partial, index=False)
         if conformal is not None and coverage is not None:
             rows = coverage.to_dict("records")
-            about["intervals"] = {"level": conformal.level, "clips": conformal.clips, "by_rate": rows}
+            about["intervals"] = {"level": intervals, "calibrated_level": conformal.level, "clips": conformal.clips}
+            about["intervals"]["by_rate"] = rows
         if values is not None:
             about["shapley"] = shapley_summary(values)
             with replacing(folder / "shapley.csv") as partial:
