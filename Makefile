@@ -29,6 +29,7 @@ test: $(READY)
 
 # docs/results.md and its pictures, from the committed result files
 results: $(READY)
+	$(BIN)/python docs/results/protocol_pictures.py
 	$(BIN)/python docs/results/render.py
 
 clean:

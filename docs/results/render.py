@@ -1,6 +1,7 @@
 """Render docs/results.md and its pictures from the result files beside this script; `make results` runs it."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,9 @@ from mitr.evaluation.metrics import metric
 from mitr.report.plots import seeds_curve
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+import benches  # noqa: E402  # beside this script
+
 DOCS = HERE.parent
 BARS = {"corr": (0.70, "at least"), "acc2_non0": (0.80, "at least"), "mae": (0.95, "at most")}
 KEYS = ["mae", "corr", "acc5", "acc2_has0", "acc2_non0"]
@@ -24,6 +28,8 @@ def main() -> None:
     for name in MOSI:
         if (found := load(name)) is not None:
             (DOCS / "images" / f"{name}.png").write_bytes(seeds_curve(found))
+    for name, png in benches.pictures().items():
+        (DOCS / "images" / name).write_bytes(png)
 
 
 def load(name: str) -> Any:
@@ -34,7 +40,7 @@ def load(name: str) -> Any:
 
 def page() -> str:
     """The page as Markdown."""
-    return "\n".join([INTRODUCTION, *mosi(), *ict_mmmo(), *defaults()]) + "\n"
+    return "\n".join([INTRODUCTION, *mosi(), *benches.sections(), *ict_mmmo(), *defaults()]) + "\n"
 
 
 def mosi() -> list[str]:

@@ -111,6 +111,15 @@ def test_a_folder_of_something_else_is_left_alone(small: Dataset, tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+def test_two_calls_do_not_work_in_one_folder(small: Dataset, done: BenchResult) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    with (done.folder / "lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(MitrError, match="another mitr bench is at work"):
+            go(small, done.folder)
+    go(small, done.folder)  # the file alone says nothing
+
+
 def test_the_command(small: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["bench", str(small.folder), "--models", "mean,ridge", "--protocol", "mean", "--seeds", "0,1"]
     assert main([*words, "--out", str(tmp_path / "out"), "--quiet", "--train.threads", "1"]) == 0

@@ -1,7 +1,8 @@
 """Run a benchmark: plan, masks, jobs, tables and report, in a folder that an interrupted call goes on with."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -99,7 +100,20 @@ def run_bench(
     if reference is not None and reference not in plan.entries:
         raise MitrError(f"the reference {reference!r} is not among the models {', '.join(plan.entries)}")
     out = Path(out)
-    _claim(out, plan, command)
+    if out.exists() and any(p.name != "lock" for p in out.iterdir()) and not (out / "plan.json").exists():
+        raise MitrError(f"{out} is not empty and holds no benchmark: choose another folder")
+    out.mkdir(parents=True, exist_ok=True)
+    with _alone(out):
+        return _carried_out(plan, out, workers, reference, quiet, command)
+
+
+def _carried_out(
+    plan: Plan, out: Path, workers: int, reference: str | None, quiet: bool, command: str | None
+) -> BenchResult:
+    for folder in (out, out / "predictions"):
+        if folder.exists():
+            discard_partials(folder)
+    write_json(out / "plan.json", plan.to_json() | {"mitr": mitr.__version__, "command": command})
     facts = _perform(plan, out, workers, quiet)
     measured = [_tables(plan, out, *key) for key in _groups(plan, facts)]
     if not measured:
@@ -116,17 +130,33 @@ def run_bench(
     listed = [_described(job) | facts[job.key] for job in plan.jobs]
     write_json(out / "jobs.json", listed)
     _write_masks(plan, out)
-    scale = datasets[0].info.label_range
+    scale = plan.datasets[0].info.label_range
     write_bench_report(
         out,
         Found(results, bins, comparisons, listed, coverage, shapley),
-        title=f"{', '.join(plan.entries)} on {', '.join(data.info.name for data in datasets)}",
+        title=f"{', '.join(plan.entries)} on {', '.join(data.info.name for data in plan.datasets)}",
         facts=_shown_facts(plan, listed, command),
         warnings=_warnings(plan, listed),
-        synthetic=any(data.info.synthetic for data in datasets),
+        synthetic=any(data.info.synthetic for data in plan.datasets),
         family=family_of(scale),
     )
     return BenchResult(results, bins, comparisons, coverage, shapley, listed, out)
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Refuse to work where another call is at work; without such locks (not POSIX), trust the user."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with (out / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise MitrError(f"another mitr bench is at work in {out}: wait for it, or choose another folder") from None
+        yield
 
 
 def _shared(config: RunConfig, workers: int) -> RunConfig:
@@ -291,15 +321,6 @@ def _described(job: Job) -> dict[str, Any]:
         "training": job.training,
         "protocols": [check.protocol for check in job.checks],
     }
-
-
-def _claim(out: Path, plan: Plan, command: str | None) -> None:
-    if out.exists() and any(out.iterdir()) and not (out / "plan.json").exists():
-        raise MitrError(f"{out} is not empty and holds no benchmark: choose another folder")
-    for folder in (out, out / "predictions"):
-        if folder.exists():
-            discard_partials(folder)
-    write_json(out / "plan.json", plan.to_json() | {"mitr": mitr.__version__, "command": command})
 
 
 def _write(path: Path, table: pd.DataFrame) -> None:
