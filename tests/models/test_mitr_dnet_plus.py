@@ -32,6 +32,15 @@ def test_an_absent_modality_is_its_learned_token_and_nothing_else() -> None:
     close(tokens[0, -1], tokens[0, :9].mean(dim=0))
 
 
+def test_the_summary_of_the_text_is_read_where_there_is_text() -> None:
+    model, view = made(), make_view(LENGTHS)
+    steps = view["text"]
+    told = {**view, "text": steps._replace(summary=steps.values.mean(dim=1) + torch.arange(6.0))}
+    before, after = model(view), model(told)
+    assert moved(after[0], before[0])
+    close(after[2], before[2])  # has no text
+
+
 def test_the_token_of_absence_changes_the_answer() -> None:
     model, view = made(), take_away(make_view(ALL_PRESENT), "vision", [3])
     before = model(view)

@@ -5,7 +5,7 @@ incomplete modalities, with shared weights, in the fused space and in the answer
 
 - Fusion reads all steps. MITR-DNet's Transformer sees one token per modality, so what is missing is averaged away
   before modalities meet; here every available step is a token, beside each modality's mean or its learned token of
-  absence.
+  absence, and the text encoder's summary.
 - A hidden token of the text is left out, not shown to the encoder as [UNK] (`hidden_tokens`).
 - The teacher is detached: the student follows it, and it does not come down to the student.
 - It has no bidirectional temporal module, no SimSiam and no reconstruction.
@@ -25,6 +25,7 @@ from mitr.losses.task import Task
 from mitr.models.base import Model, check_options, read_options
 from mitr.nn.crossmodal import CrossmodalLayer, Dropouts
 from mitr.nn.masked import masked_mean
+from mitr.nn.utterance import summary_of
 from mitr.views import Steps, Targets, View
 
 
@@ -89,6 +90,7 @@ class MitrDNetPlus(Model):
             )
         self.modality = nn.ModuleDict({m: StepTokens(dim, options.width, options.dropout) for m, dim in dims.items()})
         self.token = _learned(options.width)
+        self.summary = Reading(dims["text"], options.width, options.dropout) if "text" in dims else None
         dropouts = Dropouts(attention=options.dropout, residual=options.dropout)
         self.layers = nn.ModuleList(
             CrossmodalLayer(options.width, options.heads, dropouts) for _ in range(options.layers)
@@ -102,8 +104,13 @@ class MitrDNetPlus(Model):
     def read(self, view: View) -> Read:
         """Predictions and fused states of a view."""
         parts = [self.modality[m](view[m]) for m in self.modality]
+        if self.summary is not None:
+            text = view["text"]
+            parts.append(
+                (self.summary(summary_of(text))[:, None], (text.available & text.valid).any(dim=1, keepdim=True))
+            )
         first = self.token.expand(len(parts[0][0]), 1, -1)
-        tokens = torch.cat([first, *(tokens for tokens, _ in parts)], dim=1)  # (B, 1 + all steps + modalities, D)
+        tokens = torch.cat([first, *(tokens for tokens, _ in parts)], dim=1)  # (B, all steps and some more, D)
         there = torch.cat([torch.ones_like(first[:, :, 0], dtype=torch.bool), *(there for _, there in parts)], dim=1)
         for layer in self.layers:
             tokens = layer(tokens, None, there[:, None], there[:, :1, None])
@@ -144,9 +151,7 @@ class StepTokens(nn.Module):
 
     def __init__(self, dim: int, width: int, dropout: float):
         super().__init__()
-        self.dropout = dropout
-        self.norm = nn.LayerNorm(dim)
-        self.project = nn.Linear(dim, width)
+        self.read = Reading(dim, width, dropout)
         self.kind = _learned(width)
         self.absent = _learned(width)
 
@@ -154,9 +159,16 @@ class StepTokens(nn.Module):
         """(B, T, dim) steps -> tokens (B, T + 1, D), and which of them there are, (B, T + 1) bool."""
         there = steps.available & steps.valid
         present = there.any(dim=1, keepdim=True)
-        tokens = self.project(F.dropout(self.norm(steps.values), self.dropout, self.training)) + self.kind
+        tokens = self.read(steps.values) + self.kind
         whole = torch.where(present, masked_mean(tokens, there), self.absent)
         return torch.cat([tokens, whole[:, None]], dim=1), torch.cat([there, torch.ones_like(present)], dim=1)
+
+
+class Reading(nn.Sequential):
+    """Features (…, dim) to tokens (…, width): LayerNorm, dropout, one linear layer."""
+
+    def __init__(self, dim: int, width: int, dropout: float):
+        super().__init__(nn.LayerNorm(dim), nn.Dropout(dropout), nn.Linear(dim, width))
 
 
 def _learned(width: int) -> nn.Parameter:
