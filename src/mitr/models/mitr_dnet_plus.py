@@ -106,12 +106,11 @@ class MitrDNetPlus(Model):
         parts = [self.modality[m](view[m]) for m in self.modality]
         if self.summary is not None:
             text = view["text"]
-            parts.append(
-                (self.summary(summary_of(text))[:, None], (text.available & text.valid).any(dim=1, keepdim=True))
-            )
+            there = (text.available & text.valid).any(dim=1, keepdim=True)
+            parts.append((self.summary(summary_of(text))[:, None], there))
         first = self.token.expand(len(parts[0][0]), 1, -1)
         tokens = torch.cat([first, *(tokens for tokens, _ in parts)], dim=1)  # (B, all steps and some more, D)
-        there = torch.cat([torch.ones_like(first[:, :, 0], dtype=torch.bool), *(there for _, there in parts)], dim=1)
+        there = torch.cat([torch.ones_like(first[:, :, 0], dtype=torch.bool), *(mask for _, mask in parts)], dim=1)
         for layer in self.layers:
             tokens = layer(tokens, None, there[:, None], there[:, :1, None])
         fused = self.norm(tokens[:, 0])
