@@ -15,6 +15,7 @@ TESTED = BLOCK.findall(README)
 QUICK = {
     "train": ["--train.max_epochs", "1", "--train.threads", "1", "--quiet"],
     "robustness": ["--train.max_epochs", "1", "--train.threads", "1", "--rates", "[0.0,1.0]", "--quiet"],
+    "bench": ["--train.max_epochs", "1", "--train.threads", "1", "--jobs", "1", "--quiet"],
     "evaluate": ["--resamples", "20", "--quiet"],
 }
 
@@ -31,15 +32,18 @@ def run_commands(block: str, shared: Path | None = None) -> int:
 
 def test_first_steps_and_the_python_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert [language for language, _ in TESTED] == ["bash", "python", "bash"]
+    assert [language for language, _ in TESTED] == ["bash", "python", "bash", "bash"]
     assert run_commands(TESTED[0][1]) == 4
     assert (tmp_path / "reports" / "first" / "report.html").is_file()
     exec(TESTED[1][1], {})
+    assert run_commands(TESTED[2][1]) == 2
+    assert (tmp_path / "runs" / "bench" / "report.html").is_file()
+    assert (tmp_path / "reports" / "sure" / "shapley.csv").is_file()
 
 
 def test_real_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run_commands(TESTED[2][1], shared.resolve()) == 5
+    assert run_commands(TESTED[3][1], shared.resolve()) == 5
     assert (tmp_path / "reports" / "mmmo" / "report.html").is_file()
     assert (tmp_path / "runs" / "mosi-robustness" / "report.html").is_file()
 

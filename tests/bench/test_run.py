@@ -1,5 +1,7 @@
 """A whole benchmark on a small set: complete, resumable, the same whatever the number of processes."""
 
+import importlib.util
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,6 +65,22 @@ def test_every_run_has_intervals_and_says_what_modalities_are_worth(done: BenchR
     assert set(done.shapley["modality"]) == {"text", "audio", "vision"}
     assert done.comparisons.groupby("protocol").size().to_dict() == {"mean": 3, "combinations": 3}
     assert (done.comparisons["reference"] == "mean").all()
+
+
+def test_what_the_results_page_keeps_of_it(done: BenchResult) -> None:
+    place = Path(__file__).parents[2] / "docs" / "results" / "compact.py"
+    spec = importlib.util.spec_from_file_location("compact", place)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found = json.loads(json.dumps(module.compact(done.folder), allow_nan=False))
+    assert [part["protocol"] for part in found["protocols"]] == ["mean", "combinations"]
+    mean = found["protocols"][0]
+    rows = done.results.query("protocol == 'mean' and model == 'ridge' and axis == 'all' and metric == 'mae'")["value"]
+    assert mean["models"]["ridge"]["headline"]["mae"] == pytest.approx([rows.mean(), rows.std()], abs=1e-5)
+    assert len(mean["models"]["ridge"]["coverage"]) == len(mean["conditions"]) == 10
+    assert mean["models"]["mean"]["difference"] is None
 
 
 def test_called_again_it_repeats_no_finished_run(
