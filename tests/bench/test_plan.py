@@ -120,3 +120,8 @@ class TestEntries:
             read_variants(path)
         with pytest.raises(MitrError, match=r"none\.yaml cannot be read"):
             read_variants(tmp_path / "none.yaml")
+
+
+def test_classes_are_refused(emotions: Dataset) -> None:
+    with pytest.raises(MitrError, match="its labels are classes; a benchmark compares models on a scale"):
+        make_plan([emotions], entries_of(["ridge"], RunConfig()), ["mean"], [0])
