@@ -283,8 +283,8 @@ mitr bench runs/data/mosi_dev --models mitr-dnet-plus --variants experiments/plu
     --out runs/bench-plus --config experiments/bench_mosi.yaml
 ```
 """
-PLUS_NOTE = """With one or two seeds on 229 clips, differences of some hundredths are noise. Read with care, the table says
-that reading the summary helps, that leaving hidden tokens out helps EMT-DLFR more than any change of ours helps us,
+PLUS_NOTE = """With one or two seeds on 229 clips, differences of some hundredths are noise. Read with care, the table
+says that reading the summary helps, that leaving hidden tokens out helps EMT-DLFR more than any change of ours helps us,
 and that our distillation does not help EMT-DLFR's network. Of EMT-DLFR with hidden tokens left out one seed was run."""
 IMBALANCE_HEAD = """## Rare labels
 
