@@ -1,5 +1,6 @@
 """A plan names every run once, and every fault at once."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from made import options
 from mitr.bench.plan import Plan, entries_of, make_plan, read_variants
-from mitr.config import RunConfig, TextConfig, TrainConfig
+from mitr.config import MissingConfig, RunConfig, TextConfig, TrainConfig
 from mitr.data.store import Dataset
 from mitr.data.synth import synthesise
 from mitr.errors import MitrError
@@ -120,6 +121,37 @@ class TestEntries:
             read_variants(path)
         with pytest.raises(MitrError, match=r"none\.yaml cannot be read"):
             read_variants(tmp_path / "none.yaml")
+
+
+def test_folds_that_do_not_belong_together_are_refused(small: Dataset, tmp_path: Path) -> None:
+    other = synthesise(tmp_path / "other", train=32, valid=12, test=12)
+    path = tmp_path / "other" / "dataset.json"
+    about = json.loads(path.read_text())
+    about |= {"name": "synthe tic", "label_range": [-1.0, 1.0]}
+    path.write_text(json.dumps(about))
+    with pytest.raises(MitrError) as error:
+        make_plan([small, Dataset(tmp_path / "other")], entries_of(["ridge"], RunConfig()), ["mean"], [0])
+    assert "need the same label range; these have (-1.0, 1.0) and (-3.0, 3.0)" in str(error.value)
+    assert other.info.modalities.keys() == small.info.modalities.keys()
+
+
+def test_names_that_are_one_in_file_names_are_refused(small: Dataset) -> None:
+    variants = {name: {"model": {"name": "ridge"}} for name in ("a b", "a-b", "x" * 81)}
+    with pytest.raises(MitrError) as error:
+        make_plan([small], entries_of([], RunConfig(), variants), ["mean"], [0])
+    assert "the entries 'a b' and 'a-b' are the same in file names" in str(error.value)
+    assert "more than 80 characters" in str(error.value)
+    with pytest.raises(MitrError, match="the variant 1 needs a name in letters"):
+        entries_of([], RunConfig(), {1: {}})  # type: ignore[dict-item]
+
+
+def test_a_run_at_one_rate_is_not_an_equal_run_for_all_conditions(small: Dataset) -> None:
+    config = replace(RunConfig(), missing=MissingConfig("fixed", 0.3))
+    keys = [
+        {job.key for job in make_plan([small], entries_of(["ridge"], config), ["auilc"], [0], each).jobs}
+        for each in (False, True)
+    ]
+    assert not keys[0] & keys[1]
 
 
 def test_classes_are_refused(emotions: Dataset) -> None:

@@ -11,8 +11,12 @@ import pytest
 from made import options
 from mitr.__main__ import main
 from mitr.bench import run as bench
+from mitr.bench.plan import Job
+from mitr.bench.pool import Done
 from mitr.bench.run import BenchResult, run_bench
+from mitr.bench.work import Facts
 from mitr.data.store import Dataset
+from mitr.data.synth import synthesise
 from mitr.errors import MitrError
 
 CONFIG = replace(options(epochs=1), train=replace(options(epochs=1).train, max_epochs=1))
@@ -120,6 +124,39 @@ def test_a_run_that_fails_is_reported_and_the_rest_goes_on(small: Dataset, tmp_p
     assert "training loss" in found.failed[0]["error"]
     assert set(found.results["model"]) == {"mean"}
     assert "training loss" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_failed_fold_leaves_its_seed_out_of_the_tables(
+    small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = synthesise(tmp_path / "other", train=32, valid=12, test=12, seed=5)
+    true = bench.run_jobs
+
+    def broken(jobs: list[Job], out: Path, workers: int, done: Done, work: object) -> None:
+        def told(job: Job, facts: Facts) -> None:
+            failed = {"status": "failed", "error": "a [/bracket] in the text"}
+            done(job, failed if (job.data_name, job.seed) == ("second", 1) else facts)
+
+        true(jobs, out, workers, told, work)
+
+    monkeypatch.setattr(bench, "run_jobs", broken)
+    path = tmp_path / "other" / "dataset.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"name": "second"}))
+    assert other.info.label_range == small.info.label_range
+    settings = {"models": ["ridge", "mean"], "protocols": ["mean"], "seeds": [0, 1], "config": CONFIG, "jobs": 1}
+    found = run_bench([small, Dataset(tmp_path / "other")], tmp_path / "out", quiet=True, **settings)
+    assert len(found.failed) == 2
+    assert set(found.results["seed"]) == {0}
+    assert set(found.results["data"]) == {"synthetic", "second"}
+    assert "a [/bracket] in the text" in (tmp_path / "out" / "report.html").read_text()
+    one, other_one = (found.comparisons.set_index("model")["mae"][name] for name in ("mean", "ridge"))
+    shown = found.comparisons.set_index("model")["difference"]["mean"]
+    assert shown == pytest.approx(one - other_one, abs=0.05)  # folds of 24 and 12 clips: means of folds, and of clips
+
+
+def test_a_number_of_processes_below_nothing_is_refused(small: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(MitrError, match="--jobs is -1"):
+        go(small, tmp_path / "out", jobs=-1)
 
 
 def test_a_folder_of_something_else_is_left_alone(small: Dataset, tmp_path: Path) -> None:

@@ -260,7 +260,7 @@ class TestCoverage:
         found = []
         for _ in range(30):
             intervals = Conformal.fit(simulated(generator, 100, [0.0, None, None, None, None, 1.0]))
-            found.append(coverage_by_rate(simulated(generator, 100, rates), intervals, RANGE))
+            found.append(coverage_by_rate(simulated(generator, 100, rates), intervals))
         together = pd.concat(found).groupby("rate")
         assert together["n"].sum().tolist() == [3000] * 5
         # of 30 calibrations of 100 clips, each with a coverage of standard deviation sqrt(.9 x .1 / 100) = .03
@@ -269,10 +269,9 @@ class TestCoverage:
 
     def test_table(self) -> None:
         calibrated = Conformal.fit(table(range(9), range(1, 10), 1.0), 0.5)  # half width 5
-        scale = (-20.0, 20.0)
         first = table(range(10), [0, 1, 2, 3, 4, 5, 5, -5, -5, 6], 1.0, condition="rate=0.1", rate=0.1)
         second = table(range(4), [0, np.nan, 6, 7], 0.7, condition="available=text")
-        result = coverage_by_rate(pd.concat([first, second], ignore_index=True), calibrated, scale)
+        result = coverage_by_rate(pd.concat([first, second], ignore_index=True), calibrated)
         assert list(result.columns) == ["condition", "rate", "n", "coverage", "width", "low", "high"]
         assert result["condition"].tolist() == ["rate=0.1", "available=text"]
         assert result["n"].tolist() == [10, 3]
@@ -389,5 +388,3 @@ class TestWrongInput:
             found.half_width({"observed_audio": np.ones(1)})
         with pytest.raises(MitrError, match="outside"):
             found.half_width({"observed_text": np.array([1.2])})
-        with pytest.raises(MitrError, match="outside the scale"):
-            coverage_by_rate(rows, found, RANGE)

@@ -120,7 +120,7 @@ def test_audio_and_vision_have_learning_rates_of_their_own() -> None:
 
 
 def test_no_layer_where_widths_agree() -> None:
-    model = made(audio_hidden=8, audio_out=8)
+    model = made(audio_hidden=8, audio_out=8, vision_hidden=6)
     assert not any(name.startswith(("encoder.audio.out", "project.audio")) for name in model.state_dict())
     assert any(name.startswith("encoder.vision.out") for name in model.state_dict())
 

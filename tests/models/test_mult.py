@@ -77,7 +77,7 @@ def test_what_is_absent_is_not_read() -> None:
     model = made()
     view = take_away(make_view(ALL_PRESENT), "audio", [1])
     before = model.summaries(view)["text"]
-    model.project["audio"].convolve.weight.data += 1.0
+    model.project["audio"].convolve.weight.data.normal_()
     after = model.summaries(view)["text"]
     close(after[1], before[1])
     assert moved(after[0], before[0])

@@ -59,7 +59,7 @@ def test_the_table_has_the_lowest_mae_first_and_in_bold(folder: Path) -> None:
     lines = (folder / "tables.md").read_text().splitlines()
     start = lines.index("## A auilc") + 4
     names = [line.split("|")[1].strip() for line in lines[start : start + 3]]
-    assert names == ["my <b>model</b> $x_1", "mitr-dnet", "mean"]
+    assert names == [r"my \<b>model\</b> $x\_1", "mitr-dnet", "mean"]
     # off by .25 and by .35: the area over rates 0 to 1 is their mean .3, with a standard deviation of .0707
     assert lines[start].split("|")[2].strip().startswith("**0.300** ± 0.071 [")
     assert "– reference" in lines[start + 1]
@@ -93,7 +93,7 @@ def test_latex_escapes_and_bolds() -> None:
     text = latex(table)
     assert r"\caption{50 \% of a\_b $\pm$ 1}" in text
     assert r"x\_1 \& y & \textbf{0.5} $\pm$ 0.1 \\" in text
-    assert markdown(table).splitlines()[2] == "| x_1 & y | **0.5** ± 0.1 [0, 1] |"
+    assert markdown(table).splitlines()[2] == r"| x\_1 & y | **0.5** ± 0.1 [0, 1] |"
 
 
 def test_mae_and_corr_come_first(found: Found) -> None:

@@ -52,7 +52,7 @@ def compare(
     """
     first = next(iter(next(iter(tables.values())).values()))
     ids = first["id"].drop_duplicates().tolist()
-    conditions = first[["condition", "rate"]].drop_duplicates("condition")
+    conditions = first[["condition", "rate"]].drop_duplicates("condition").sort_values("rate", kind="stable")
     weights = _weights(protocol, conditions["rate"].to_numpy(float))
     truth = first.drop_duplicates("id").set_index("id").loc[ids, "label"].to_numpy(float)
     cluster, unit = clusters_of(ids)
@@ -94,7 +94,12 @@ def sign_flip_p(sums: Array, flips: Array | None = None) -> float:
     Args:
         sums: one number a cluster.
         flips: (R, C) random signs; None counts all 2^C patterns.
+
+    Returns:
+        NaN where a sum is not finite.
     """
+    if not np.isfinite(sums).all():
+        return np.nan
     if flips is None:
         flips = _all_signs(len(sums))
         return float(np.mean(np.abs(flips @ sums) >= abs(sums.sum()) - 1e-12))

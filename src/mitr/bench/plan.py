@@ -16,6 +16,7 @@ from mitr.missing.protocols import PROTOCOLS, Protocol
 from mitr.models.registry import MODELS, build_model
 
 YARDSTICKS = ("mean", "ridge")
+LONGEST = 80  # characters of a name that becomes part of file names
 
 
 class Check(NamedTuple):
@@ -142,6 +143,8 @@ def _recipes(data: Dataset, protocols: Sequence[str], per_rate: bool) -> Iterato
 def _job(data: Dataset, name: str, config: RunConfig, seed: int, recipe: Recipe) -> Job:
     config = replace(config, train=replace(config.train, seed=seed), missing=recipe.missing(config.missing))
     key = f"{slug(data.info.name)}-{slug(name)}-seed{seed}-{_digest(data, config)}"
+    if recipe.rate is not None:
+        key += f"-rate{recipe.rate:g}"  # tested at its own rate alone, unlike an equal run for all conditions
     return Job(key, name, str(data.folder), data.info.name, seed, recipe.training, config, (recipe.check,))
 
 
@@ -213,6 +216,15 @@ def _problems(
         yield "no data set is named"
     for name in sorted({n for n in names if names.count(n) > 1}):
         yield f"two data sets are called {name!r}: give one another name when it is imported (--name)"
+    yield from _alike("data sets", names)
+    yield from _alike("entries", list(entries))
+    for what, kinds in (
+        ("label range", {data.info.label_range for data in datasets}),
+        ("modalities", {"+".join(data.info.modalities) for data in datasets}),
+    ):
+        if len(kinds) > 1:
+            told = " and ".join(sorted(map(str, kinds)))
+            yield f"folds of one benchmark need the same {what}; these have {told}: run a benchmark for each"
     for data in datasets:
         if data.info.classes is not None:
             yield f"{data.folder}: its labels are classes; a benchmark compares models on a scale"
@@ -223,6 +235,16 @@ def _problems(
         for name in protocols:
             if name in PROTOCOLS:
                 yield from (f"{data.folder}: {problem}" for problem in PROTOCOLS[name].problems(data))
+
+
+def _alike(what: str, names: Sequence[str]) -> Iterator[str]:
+    """Names that would be one in the names of files, or too long for that."""
+    for name in sorted(set(names)):
+        if len(name) > LONGEST:
+            yield f"the name {name[:20]!r}… of one of the {what} has more than {LONGEST} characters"
+        others = sorted(other for other in set(names) if other > name and slug(other) == slug(name))
+        if others:
+            yield f"the {what} {name!r} and {others[0]!r} are the same in file names; call one of them something else"
 
 
 def entries_of(
@@ -238,6 +260,8 @@ def entries_of(
         raise MitrError(f"--models: {', '.join(repeated)} is named more than once")
     entries = {name: replace(config, model=replace(config.model, name=name)) for name in models}
     for name, sections in (variants or {}).items():
+        if not isinstance(name, str):
+            raise MitrError(f"the variant {name!r} needs a name in letters; write it in quotation marks")
         if name in entries:
             raise MitrError(f"the variant {name!r} has the name of a model; call it something else")
         if not isinstance(sections, dict) or not all(isinstance(options, dict) for options in sections.values()):
@@ -259,7 +283,7 @@ def read_variants(path: Path) -> dict[str, Any]:
 
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise MitrError(f"{path} cannot be read as YAML: {error}") from None
     if not isinstance(found, dict):
         raise MitrError(f"{path} must map names of variants to sections of options")

@@ -65,7 +65,8 @@ def by_label_bin(predictions: pd.DataFrame, label_range: Sequence[float]) -> pd.
         centre = np.clip(np.round(label), low, high) + 0.0  # -0 is 0
     else:
         step = (high - low) / BINS
-        centre = low + step * (np.clip((label - low) // step, 0, BINS - 1) + 0.5)
+        place = np.floor(np.round((label - low) / step, 4))  # a label on an edge goes up, whatever its rounding
+        centre = low + step * (np.clip(place, 0, BINS - 1) + 0.5)
     error = predictions["prediction"].to_numpy(float) - label
     table = pd.DataFrame({"centre": centre.round(6), "id": predictions["id"], "error": error, "size": np.abs(error)})
     found = table.groupby("centre").agg(n=("id", "nunique"), mae=("size", "mean"), bias=("error", "mean"))

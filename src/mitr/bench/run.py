@@ -93,6 +93,8 @@ def run_bench(
     Raises:
         MitrError: the plan has faults, all of which the message lists; or the folder is not a benchmark's.
     """
+    if jobs < 0:
+        raise MitrError(f"--jobs is {jobs}; it is a number of processes, or 0 for one per core")
     datasets = [d if isinstance(d, Dataset) else Dataset(d) for d in data]
     workers = jobs or os.cpu_count() or 1
     config = _shared(config or RunConfig(), workers)
@@ -115,20 +117,25 @@ def _carried_out(
             discard_partials(folder)
     write_json(out / "plan.json", plan.to_json() | {"mitr": mitr.__version__, "command": command})
     facts = _perform(plan, out, workers, quiet)
-    measured = [_tables(plan, out, *key) for key in _groups(plan, facts)]
+    listed = [_described(job) | facts[job.key] for job in plan.jobs]
+    write_json(out / "jobs.json", listed)
+    whole = _whole(plan, facts)
+    measured = [
+        _tables(plan, out, data.info.name, entry, seed, protocol, training)
+        for entry, seed, protocol, training in whole
+        for data in plan.datasets
+    ]
     if not measured:
         errors = "; ".join(sorted({job["error"] for job in facts.values()}))
         raise MitrError(f"no run of {out} succeeded: {errors}")
     results, bins = (pd.concat(parts, ignore_index=True) for parts in zip(*measured, strict=True))
     coverage, shapley = _coverage(plan, out, facts), _shapley(plan, facts)
-    comparisons = _comparisons(plan, out, facts, results, reference or next(iter(plan.entries)))
+    comparisons = _comparisons(plan, out, whole, results, reference or next(iter(plan.entries)))
     _write(out / "results.parquet", results)
     tables = {"results": results, "bins": bins, "comparisons": comparisons, "coverage": coverage, "shapley": shapley}
     for name, table in tables.items():
         with replacing(out / f"{name}.csv") as partial:
             table.to_csv(partial, index=False)
-    listed = [_described(job) | facts[job.key] for job in plan.jobs]
-    write_json(out / "jobs.json", listed)
     _write_masks(plan, out)
     scale = plan.datasets[0].info.label_range
     write_bench_report(
@@ -178,7 +185,7 @@ def _perform(plan: Plan, out: Path, workers: int, quiet: bool) -> dict[str, Fact
             facts[job.key] = what
             progress.advance(task)
             if what["status"] != "ok":
-                say.print(f"[red]failed[/red] {job.key}: {what['error']}", highlight=False)
+                say.print(f"failed: {job.key}: {what['error']}", style="red", markup=False, highlight=False)
                 write_json(out / "runs" / f"{job.key}.failed.json", what)
 
         try:
@@ -188,23 +195,27 @@ def _perform(plan: Plan, out: Path, workers: int, quiet: bool) -> dict[str, Fact
     return facts
 
 
-def _groups(plan: Plan, facts: dict[str, Facts]) -> list[tuple[str, str, int, str, str]]:
-    """(data, entry, seed, protocol, training) for which every run succeeded."""
-    found: dict[tuple[str, str, int, str, str], bool] = {}
+def _whole(plan: Plan, facts: dict[str, Facts]) -> list[tuple[str, int, str, str]]:
+    """(entry, seed, protocol, training) for which every run succeeded, on all data sets; tables hold nothing else."""
+    found: dict[tuple[str, int, str, str], bool] = {}
     for job in plan.jobs:
         for check in job.checks:
-            key = (job.data_name, job.entry, job.seed, check.protocol, job.training)
+            key = (job.entry, job.seed, check.protocol, job.training)
             found[key] = found.get(key, True) and facts[job.key]["status"] == "ok"
-    return [key for key, whole in found.items() if whole]
+    return [key for key, succeeded in found.items() if succeeded]
 
 
-def predictions_of(plan: Plan, out: Path, data: str, entry: str, seed: int, protocol: str) -> pd.DataFrame:
+def predictions_of(
+    plan: Plan, out: Path, data: str, entry: str, seed: int, protocol: str, training: str
+) -> pd.DataFrame:
     """The predictions of one entry and seed under a protocol, of all of its runs together."""
+    wanted = (data, entry, seed, training)
     parts = [
         pd.read_parquet(predictions_path(out, job, check))
         for job in plan.jobs
+        if (job.data_name, job.entry, job.seed, job.training) == wanted
         for check in job.checks
-        if (job.data_name, job.entry, job.seed, check.protocol) == (data, entry, seed, protocol)
+        if check.protocol == protocol
     ]
     return pd.concat(parts, ignore_index=True)
 
@@ -213,43 +224,33 @@ def _tables(
     plan: Plan, out: Path, data: str, entry: str, seed: int, protocol: str, training: str
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     scale = next(d.info.label_range for d in plan.datasets if d.info.name == data)
-    predictions = predictions_of(plan, out, data, entry, seed, protocol)
+    predictions = predictions_of(plan, out, data, entry, seed, protocol, training)
     about: dict[str, Any] = {"data": data, "model": entry, "protocol": protocol, "training": training, "seed": seed}
     bins = by_label_bin(predictions, scale)
     return tidy(predictions, **about, label_range=scale), bins.assign(**about)
 
 
-def _comparisons(plan: Plan, out: Path, facts: dict[str, Facts], results: pd.DataFrame, reference: str) -> pd.DataFrame:
-    """Every protocol's models beside each other, those with at least one seed for which all data sets succeeded."""
-    scale, several = plan.datasets[0].info.label_range, len(plan.datasets) > 1
-    groups = _groups(plan, facts)
+def _comparisons(
+    plan: Plan, out: Path, whole: list[tuple[str, int, str, str]], results: pd.DataFrame, reference: str
+) -> pd.DataFrame:
+    """Every protocol's models beside each other; where the reference has no whole run, against the first that has."""
+    scale, names = plan.datasets[0].info.label_range, [data.info.name for data in plan.datasets]
     tables = []
-    for protocol, training in dict.fromkeys((protocol, training) for _, _, _, protocol, training in groups):
+    for protocol, training in dict.fromkeys((protocol, training) for _, _, protocol, training in whole):
         stacked: dict[str, dict[int, pd.DataFrame]] = {}
-        for entry in plan.entries:
-            for seed in plan.seeds:
-                names = [data.info.name for data in plan.datasets]
-                if any((name, entry, seed, protocol, training) not in groups for name in names):
-                    continue
-                parts = [predictions_of(plan, out, name, entry, seed, protocol) for name in names]
-                if several:  # folds may call their samples alike
-                    parts = [t.assign(id=name + "/" + t["id"]) for name, t in zip(names, parts, strict=True)]
-                stacked.setdefault(entry, {})[seed] = pd.concat(parts, ignore_index=True)
-        if stacked:
-            against = reference if reference in stacked else next(iter(stacked))
-            about: dict[str, Any] = {
-                "protocol": protocol,
-                "training": training,
-                "label_range": scale,
-                "reference": against,
-            }
-            tables.append(compare(stacked, results, **about))
+        for entry, seed in [(e, s) for e, s, p, t in whole if (p, t) == (protocol, training)]:
+            parts = [predictions_of(plan, out, name, entry, seed, protocol, training) for name in names]
+            if len(names) > 1:  # folds may call their samples alike
+                parts = [t.assign(id=name + "/" + t["id"]) for name, t in zip(names, parts, strict=True)]
+            stacked.setdefault(entry, {})[seed] = pd.concat(parts, ignore_index=True)
+        against = reference if reference in stacked else next(iter(stacked))
+        about: dict[str, Any] = {"protocol": protocol, "training": training, "label_range": scale, "reference": against}
+        tables.append(compare(stacked, results, **about))
     return pd.concat(tables, ignore_index=True)
 
 
 def _coverage(plan: Plan, out: Path, facts: dict[str, Facts]) -> pd.DataFrame:
     """How often the intervals of each run hold the label, of the runs that have intervals."""
-    scale = plan.datasets[0].info.label_range
     parts = []
     for job in plan.jobs:
         path = out / "runs" / job.key / FILE
@@ -258,10 +259,12 @@ def _coverage(plan: Plan, out: Path, facts: dict[str, Facts]) -> pd.DataFrame:
         intervals = Conformal.from_json(read_json(path)["intervals"], str(path))
         for check in job.checks:
             predictions = pd.read_parquet(predictions_path(out, job, check))
-            found = coverage_by_rate(predictions, intervals, scale)
+            found = coverage_by_rate(predictions, intervals)
             about = {"data": job.data_name, "model": job.entry, "protocol": check.protocol, "training": job.training}
             parts.append(found.assign(**about, seed=job.seed))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    columns = ["condition", "rate", "n", "coverage", "width", "low", "high"]
+    none = pd.DataFrame(columns=[*columns, "data", "model", "protocol", "training", "seed"])
+    return pd.concat(parts, ignore_index=True) if parts else none
 
 
 def _shapley(plan: Plan, facts: dict[str, Facts]) -> pd.DataFrame:
@@ -272,7 +275,8 @@ def _shapley(plan: Plan, facts: dict[str, Facts]) -> pd.DataFrame:
         if facts[job.key]["status"] == "ok" and job.training == "one-model"
         for m, entry in facts[job.key]["shapley"]["modalities"].items()
     ]
-    return pd.DataFrame(rows)
+    columns = ["data", "model", "training", "seed", "modality", "mean", "mean_absolute", "share"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _write_masks(plan: Plan, out: Path) -> None:
@@ -289,7 +293,13 @@ def _warnings(plan: Plan, jobs: list[Facts]) -> list[str]:
     found = [f"{data.info.name}: {note}" if named else note for data in plan.datasets for note in data.info.notes]
     failed = sum(job["status"] != "ok" for job in jobs)
     if failed:
-        found.append(f"{failed} of {len(jobs)} runs failed; they are listed below and take no part in the tables")
+        found.append(
+            f"{failed} of {len(jobs)} runs failed and are listed below; a model's seed is left out of a protocol's "
+            "tables where one of its runs failed"
+        )
+    commits = {job["git"]["commit"] for job in jobs if job.get("git")}
+    if len(commits) > 1:
+        found.append(f"the runs come from {len(commits)} versions of the code")
     return list(dict.fromkeys(found))
 
 

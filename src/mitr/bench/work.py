@@ -1,5 +1,6 @@
 """One job of a benchmark: train or go on training, test under every protocol, say what it cost."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ def perform(job: Job, folder: Path) -> Facts:
     place = folder / "runs" / job.key
     reset_peak_memory()
     dataset = Dataset(job.data)
+    if place.exists() and not (place / "run.json").exists():
+        shutil.rmtree(place)  # stopped before there was anything to go on with
     if (place / "run.json").exists():
         run = resume(place, dataset, quiet=True)
     else:

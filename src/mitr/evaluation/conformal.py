@@ -287,13 +287,12 @@ class Conformal:
         return found
 
 
-def coverage_by_rate(table: pd.DataFrame, conformal: Conformal, label_range: Sequence[float]) -> pd.DataFrame:
+def coverage_by_rate(table: pd.DataFrame, conformal: Conformal) -> pd.DataFrame:
     """How often the intervals contain the label under each condition of a `predict_under` table.
 
     Args:
         table: of another split than the one that the intervals were calibrated on.
         conformal: the calibrated intervals.
-        label_range: lowest and highest label of the scale, in which the labels have to lie.
 
     Returns:
         One row per condition, in the table's order: `condition`, `rate` (NaN where it has none), `n` labelled samples,
@@ -301,16 +300,13 @@ def coverage_by_rate(table: pd.DataFrame, conformal: Conformal, label_range: Seq
         of the coverage, with samples as independent; it does not know of the calibration's own chance).
 
     Raises:
-        MitrError: a column lacks, a share lies outside [0, 1], or a label outside the scale.
+        MitrError: a column lacks, or a share lies outside [0, 1].
 
     Source:
         Wilson, Journal of the American Statistical Association 22 (1927).
     """
     _check_columns(table, ("condition", "rate", "label", "prediction"))
-    lowest, highest = ends_of(label_range)
     table = table[table["label"].notna()]
-    if not table["label"].between(lowest, highest).all():
-        raise MitrError(f"a label lies outside the scale {lowest:g} to {highest:g}; intervals are cut to it")
     parts = table.assign(_inside=conformal.contains(table), _width=2 * conformal.half_width(table))
     found = []
     for (condition, rate), part in parts.groupby(["condition", "rate"], sort=False, dropna=False):

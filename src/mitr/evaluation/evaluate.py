@@ -124,7 +124,7 @@ def evaluate(
     if conformal is not None:
         predictions = predictions.assign(**conformal.interval(predictions, scale))
         named = predictions.assign(condition=[f"{rate:g}" for rate in predictions["rate"]])
-        coverage = coverage_by_rate(named, conformal, scale).drop(columns="condition")
+        coverage = coverage_by_rate(named, conformal).drop(columns="condition")
     values = _explained(run, dataset, split) if explain else None
     if out is None:
         return Evaluation(predictions, summary, None, coverage, values)

@@ -110,7 +110,9 @@ def write_bench_report(
     tables += [("Error by label", t) for t in [bins_table(found)] if t]
     tables += [("Intervals", t) for t in [coverage_table(found.coverage)] if t]
     tables += [("What each modality is worth", t) for t in [shapley_table(found.shapley)] if t]
-    _text(folder / "tables.md", "\n\n".join([f"# {title}", *(f"## {h}\n\n{markdown(t)}" for h, t in tables)]) + "\n")
+    _text(
+        folder / "tables.md", "\n\n".join([f"# {_md(title)}", *(f"## {h}\n\n{markdown(t)}" for h, t in tables)]) + "\n"
+    )
     _text(folder / "tables.tex", "\n\n".join(latex(t) for _, t in tables) + "\n")
     _text(folder / "report.html", page)
     return folder / "report.html"
@@ -190,10 +192,12 @@ def bins_table(found: Found) -> Table | None:
     counts = part.groupby(["model", "seed", "bin"])["n"].sum().groupby("bin").max()
     rows, values = [], []
     for model in dict.fromkeys(part["model"]):
-        there = [means.loc[(model, name)] for name in centres]
-        cells = [(wording.plain(v["mae"]), f"bias {wording.plain(v['bias'], 2)}") for v in there]
+        there = [means.loc[(model, name)] if (model, name) in means.index else None for name in centres]
+        cells = [
+            ("–", "") if v is None else (wording.plain(v["mae"]), f"bias {wording.plain(v['bias'], 2)}") for v in there
+        ]
         rows.append([(str(model), ""), *cells])
-        values.append([v["mae"] for v in there])
+        values.append([np.nan if v is None else v["mae"] for v in there])
     best = {1 + i: _best("mae", [v[i] for v in values]) for i in range(len(centres))}
     head = ["Model", *(f"{wording.compact(float(name))} (n {counts[name]})" for name in centres)]
     name = _heading(str(first["protocol"]), str(first["training"]))
@@ -359,11 +363,13 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _md(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    escaped = "".join(f"\\{c}" if c in "\\|<*_`" else c for c in text)
+    return " ".join(escaped.split())
 
 
 def _tex(text: str) -> str:
-    escaped = "".join({"\\": r"\textbackslash{}"}.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
+    special = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", ">": "$>$"}
+    escaped = "".join(special.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
     for sign, command in {
         "±": r"$\pm$",
         "−": "$-$",
