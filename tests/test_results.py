@@ -31,12 +31,12 @@ def test_another_number_in_a_file_is_another_page(render: ModuleType, monkeypatc
     def changed(name: str) -> object:
         found = original(name)
         if name == "mosi_ridge":
-            found["by_rate"][0]["metrics"]["mae"]["value"] = 0.123456
+            found["by_rate"][0]["metrics"]["mae"]["value"] = 7.654321
         return found
 
     monkeypatch.setattr(render, "load", changed)
-    assert "0.123" not in before
-    assert "0.123 [" in render.page()
+    assert "7.654" not in before
+    assert "7.654 [" in render.page()
 
 
 def test_no_result_names_a_place_on_some_machine() -> None:
