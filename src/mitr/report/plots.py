@@ -274,6 +274,9 @@ def models_over_conditions(table: pd.DataFrame, path: Path | None = None) -> byt
     conditions = table.drop_duplicates("condition")[["condition", "rate"]]
     numbered = bool(conditions["rate"].notna().all()) and conditions["rate"].is_unique
     places = conditions["rate"].to_numpy(float) if numbered else np.arange(len(conditions), dtype=float)
+    heads = {name.rpartition("=")[0] for name in conditions["condition"]}
+    prefix = heads.pop() if len(heads) == 1 else ""  # what all names begin with, such as available=, names the axis
+    names = [name.removeprefix(f"{prefix}=") for name in conditions["condition"]]
     means = table.groupby(["metric", "model", "condition"], sort=False)["value"].mean()
     height = 3.6 + (0 if numbered else 0.7) + 0.21 * -(-len(models) // 4)
     with _figure(len(keys), height, path) as (axes, png):
@@ -293,10 +296,11 @@ def models_over_conditions(table: pd.DataFrame, path: Path | None = None) -> byt
             if numbered:
                 axis.set(xlabel="rate")
             else:
-                axis.set_xticks(places, conditions["condition"], rotation=55, ha="right", rotation_mode="anchor")
+                axis.set_xticks(places, names, rotation=55, ha="right", rotation_mode="anchor")
+                axis.set_xlabel(prefix)
                 axis.set_xlim(-0.5, len(places) - 0.5)
             axis.tick_params(labelsize=9)
-        lines, names = axes[0].get_legend_handles_labels()
+        lines, labels = axes[0].get_legend_handles_labels()
         legend = axes[0].figure.legend(
             lines, names, loc="outside lower center", ncol=min(len(models), 6), handlelength=2.2
         )
