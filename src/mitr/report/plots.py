@@ -302,7 +302,7 @@ def models_over_conditions(table: pd.DataFrame, path: Path | None = None) -> byt
             axis.tick_params(labelsize=9)
         lines, labels = axes[0].get_legend_handles_labels()
         legend = axes[0].figure.legend(
-            lines, names, loc="outside lower center", ncol=min(len(models), 6), handlelength=2.2
+            lines, labels, loc="outside lower center", ncol=min(len(models), 6), handlelength=2.2
         )
         for text in legend.get_texts():
             text.set_parse_math(False)
