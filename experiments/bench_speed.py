@@ -11,7 +11,7 @@ from mitr.bench.run import run_bench
 from mitr.config import RunConfig, TrainConfig
 from mitr.files import replacing
 
-MODELS, SEEDS, EPOCHS, TRIES = ["misa", "lmf", "self-mm", "mitr-dnet"], [0, 1, 2, 3], 10, 2
+MODELS, SEEDS, EPOCHS, TRIES = ["misa", "lmf", "self-mm", "mitr-dnet"], [0, 1, 2, 3], 4, 2
 
 if __name__ == "__main__":
     reader = argparse.ArgumentParser(description=__doc__)
