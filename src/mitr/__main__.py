@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from jsonargparse import ArgumentParser, Namespace
 
 import mitr
-from mitr import commands
+from mitr.commands import benchmarks, data, runs
 from mitr.errors import MitrError
 
 GROUPS = {
@@ -15,16 +15,16 @@ GROUPS = {
     "masks": "Write the masks of test protocols for other programs.",
 }
 COMMANDS: dict[str, Callable[..., None]] = {
-    "data import": commands.data_import,
-    "data inspect": commands.data_inspect,
-    "data verify": commands.data_verify,
-    "data synth": commands.data_synth,
-    "masks export": commands.masks_export,
-    "train": commands.train_run,
-    "evaluate": commands.evaluate,
-    "robustness": commands.robustness,
-    "bench": commands.bench,
-    "reproduce": commands.reproduce,
+    "data import": data.data_import,
+    "data inspect": data.data_inspect,
+    "data verify": data.data_verify,
+    "data synth": data.data_synth,
+    "masks export": data.masks_export,
+    "train": runs.train_run,
+    "evaluate": runs.evaluate,
+    "robustness": runs.robustness,
+    "bench": benchmarks.bench,
+    "reproduce": benchmarks.reproduce,
 }
 
 YES_NO = {"overwrite", "quiet", "per_rate", "shapley", "text.finetune", "text.allow_download", "model.causal"}
@@ -87,10 +87,10 @@ def spelled_out(arguments: list[str]) -> list[str]:
 def _parser_of(function: Callable[..., None]) -> ArgumentParser:
     own = ArgumentParser(description=first_line(function))
     own.add_argument("--config", action="config", help="YAML or JSON file with any of these options.")
-    if function is commands.train_run:  # DATA may be left out with --resume
+    if function is runs.train_run:  # DATA may be left out with --resume
         own.add_function_arguments(function, skip={"data"})
         own.add_argument("data", nargs="?", type=str, help="the data set's folder; with --resume only if it has moved")
-    elif function is commands.bench:
+    elif function is benchmarks.bench:
         own.add_function_arguments(function, skip={"data"})
         own.add_argument("data", nargs="+", type=str, help="folders of data sets, or of the folds of one")
     else:

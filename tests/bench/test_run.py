@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,6 @@ from made import options
 from mitr.__main__ import main
 from mitr.bench import run as bench
 from mitr.bench.plan import Job
-from mitr.bench.pool import Done
 from mitr.bench.run import BenchResult, run_bench
 from mitr.bench.work import Facts
 from mitr.data.store import Dataset
@@ -132,7 +132,7 @@ def test_a_failed_fold_leaves_its_seed_out_of_the_tables(
     other = synthesise(tmp_path / "other", train=32, valid=12, test=12, seed=5)
     true = bench.run_jobs
 
-    def broken(jobs: list[Job], out: Path, workers: int, done: Done, work: object) -> None:
+    def broken(jobs: list[Job], out: Path, workers: int, done: Callable[[Job, Facts], None], work: object) -> None:
         def told(job: Job, facts: Facts) -> None:
             failed = {"status": "failed", "error": "a [/bracket] in the text"}
             done(job, failed if (job.data_name, job.seed) == ("second", 1) else facts)

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mitr import commands
+from mitr.commands import data as commands
 from mitr.config import PUBLISHED_SEEDS, MissingConfig
 from mitr.data.schema import MODALITIES, DatasetInfo, Modality, Source
 from mitr.data.store import Dataset, Sample, write_store

@@ -15,7 +15,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 import mitr
 from mitr.bench.compare import compare
 from mitr.bench.plan import Job, Plan, entries_of, make_plan, slug
-from mitr.bench.pool import run_jobs
 from mitr.bench.results import by_label_bin, tidy
 from mitr.bench.work import Facts, finished, perform, predictions_path
 from mitr.config import RunConfig
@@ -26,6 +25,7 @@ from mitr.evaluation.conformal import Conformal, coverage_by_rate
 from mitr.evaluation.metrics import family_of
 from mitr.files import discard_partials, read_json, replacing, write_json
 from mitr.missing.exporting import export_masks
+from mitr.processes import run_jobs
 from mitr.report.bench import Found, write_bench_report
 
 STATES_MB = 4096  # of remembered text states in all processes together

@@ -10,47 +10,61 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from mitr.bench.plan import Job
-from mitr.bench.work import Facts
 from mitr.errors import MitrError
 
-Done = Callable[[Job, Facts], None]
+Job = TypeVar("Job")
+Facts = dict[str, Any]
+LATE = 1.0  # seconds between looks at the clock where jobs have a time limit
 
 
-class Worker(NamedTuple):
-    """A process and the job that it was given."""
+class Worker(NamedTuple, Generic[Job]):
+    """A process, the job that it was given, and when."""
 
     process: Any
     line: Connection
     job: Job
+    since: float
 
 
-def run_jobs(jobs: Iterable[Job], folder: Path, workers: int, done: Done, work: Callable[[Job, Path], Facts]) -> None:
+def run_jobs(
+    jobs: Iterable[Job],
+    folder: Path,
+    workers: int,
+    done: Callable[[Job, Facts], None],
+    work: Callable[[Job, Path], Facts],
+    seconds: float | None = None,
+) -> None:
     """Do all jobs.
 
     Args:
-        jobs: in the order in which they begin.
-        folder: of the benchmark.
+        jobs: in the order in which they begin; each can be pickled.
+        folder: given to `work`.
         workers: most processes at a time, each with its share of the cores.
         done: called in this process with each job and its facts; `{"status": "failed", "error": …}` if it failed.
         work: what a process does with a job; importable by name.
+        seconds: a job that takes longer is ended, and has failed; None: there is no limit.
     """
     waiting = list(jobs)[::-1]
     context = multiprocessing.get_context("spawn")
     free: list[tuple[Any, Connection]] = []
-    busy: list[Worker] = []
+    busy: list[Worker[Job]] = []
     threads = max(1, (os.cpu_count() or 1) // workers)
     with _threads(threads):
         try:
             while waiting or busy:
                 while waiting and len(busy) < workers:
-                    process, line = free.pop() if free else _start(context, folder, threads, work)
+                    process, line = free.pop() if free else _start(context, folder, work)
                     job = waiting.pop()
                     line.send(job)
-                    busy.append(Worker(process, line, job))
-                ready = wait([worker.line for worker in busy])
+                    busy.append(Worker(process, line, job, time.monotonic()))
+                ready = wait([worker.line for worker in busy], None if seconds is None else LATE)
+                for worker in [w for w in busy if w.line not in ready and _late(w, seconds)]:
+                    busy.remove(worker)
+                    worker.process.kill()
+                    worker.process.join()
+                    done(worker.job, {"status": "failed", "error": f"it took longer than {seconds:g} s and was ended"})
                 for worker in [w for w in busy if w.line in ready]:
                     busy.remove(worker)
                     try:
@@ -67,20 +81,17 @@ def run_jobs(jobs: Iterable[Job], folder: Path, workers: int, done: Done, work: 
                 process.join()
 
 
-def _start(context: Any, folder: Path, threads: int, work: Callable[[Job, Path], Facts]) -> tuple[Any, Connection]:
+def _start(context: Any, folder: Path, work: Callable[[Any, Path], Facts]) -> tuple[Any, Connection]:
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, folder, threads, work, os.getpid()), daemon=True)
+    process = context.Process(target=_serve, args=(theirs, folder, work, os.getpid()), daemon=True)
     process.start()
     theirs.close()
     return process, ours
 
 
-def _serve(line: Connection, folder: Path, threads: int, work: Callable[[Job, Path], Facts], parent: int) -> None:
+def _serve(line: Connection, folder: Path, work: Callable[[Any, Path], Facts], parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interruption means
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    import torch
-
-    torch.set_num_threads(threads)
     while True:
         try:
             job = line.recv()
@@ -92,6 +103,10 @@ def _serve(line: Connection, folder: Path, threads: int, work: Callable[[Job, Pa
             message = str(error) if isinstance(error, MitrError) else f"{type(error).__name__}: {error}"
             facts = {"status": "failed", "error": message, "traceback": traceback.format_exc()}
         line.send(facts)
+
+
+def _late(worker: Worker[Job], seconds: float | None) -> bool:
+    return seconds is not None and time.monotonic() - worker.since > seconds
 
 
 def _end_with(parent: int) -> None:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.working import act
 from mitr.bench.plan import Job
-from mitr.bench.pool import run_jobs
 from mitr.bench.work import Facts
 from mitr.config import RunConfig
+from mitr.processes import run_jobs
+from working import act
 
 
 def job(key: str) -> Job:
@@ -55,3 +55,10 @@ def test_the_environment_is_left_as_it_was(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     done_by([], tmp_path, 2)
     assert os.environ["OMP_NUM_THREADS"] == "7"
+
+
+def test_a_job_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+    found: dict[str, Facts] = {}
+    run_jobs([job("hangs"), job("a")], tmp_path, 1, lambda j, facts: found.update({j.key: facts}), act, seconds=3)
+    assert found["hangs"] == {"status": "failed", "error": "it took longer than 3 s and was ended"}
+    assert found["a"]["status"] == "ok"

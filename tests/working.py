@@ -22,4 +22,6 @@ def act(job: Job, folder: Path) -> Facts:
         os.kill(os.getpid(), signal.SIGKILL)
     if job.key.startswith("slow"):
         time.sleep(0.5)
+    if job.key.startswith("hangs"):
+        time.sleep(600)
     return {"status": "ok", "process": os.getpid(), "threads": os.environ["OMP_NUM_THREADS"]}

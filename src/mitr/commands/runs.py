@@ -1,0 +1,214 @@
+"""Commands that train and evaluate."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from mitr.commands.wording import command_line
+from mitr.config import (
+    PUBLISHED_SEEDS,
+    ImbalanceConfig,
+    LossConfig,
+    MissingConfig,
+    ModelConfig,
+    NormalizeConfig,
+    RunConfig,
+    TextConfig,
+    TrainConfig,
+)
+from mitr.errors import MitrError
+
+
+def train_run(
+    data: str | None = None,
+    *,
+    out: str | None = None,
+    resume: str | None = None,
+    model: ModelConfig = ModelConfig(),  # noqa: B008
+    loss: LossConfig = LossConfig(),  # noqa: B008
+    text: TextConfig = TextConfig(),  # noqa: B008
+    missing: MissingConfig = MissingConfig(),  # noqa: B008
+    normalize: NormalizeConfig = NormalizeConfig(),  # noqa: B008
+    train: TrainConfig = TrainConfig(),  # noqa: B008
+    imbalance: ImbalanceConfig = ImbalanceConfig(),  # noqa: B008
+    quiet: bool = False,
+) -> None:
+    """Train a model on a data set, or go on with a run that was stopped.
+
+    Args:
+        data: the data set's folder; with --resume only if it has moved.
+        out: the run folder to make.
+        resume: the run folder to go on with; its own options are used.
+        model: the network.
+        loss: weights of the loss terms.
+        text: the text encoder.
+        missing: what the student does not see.
+        normalize: scaling of features.
+        train: the training loop.
+        imbalance: how rare labels are made to count.
+        quiet: show no progress bar.
+    """
+    from mitr.training import run as runs
+
+    if resume is not None:
+        if out is not None:
+            raise MitrError("--resume names the run folder; --out does not go with it")
+        if RunConfig(model, loss, text, missing, normalize, train, imbalance) != RunConfig():
+            raise MitrError("a resumed run keeps its own options; leave out all but --resume, DATA and --quiet")
+        if runs.Run(resume).finished:
+            print(f"{resume} had finished already")
+        try:
+            run = runs.resume(resume, data, quiet=quiet)
+        except KeyboardInterrupt:
+            raise _interrupted(resume) from None
+    else:
+        if data is None or out is None:
+            raise MitrError("name a data set and a run folder: mitr train DATA --out RUN (or mitr train --resume RUN)")
+        config = RunConfig(model, loss, text, missing, normalize, train, imbalance)
+        try:
+            run = runs.train(data, out, config, quiet=quiet, command=command_line())
+        except KeyboardInterrupt:
+            raise _interrupted(out) from None
+    about, select = run.about, run.config.train.select
+    best = f"best epoch {about['best_epoch']} of {about['epochs']}, validation {select} {about['best']:.4f}"
+    print(f"{run.folder}: {best}")
+
+
+def evaluate(
+    run: str,
+    *,
+    data: str | None = None,
+    protocol: Literal["complete", "auilc", "mean"] = "complete",
+    out: str,
+    split: Literal["train", "valid", "test"] = "test",
+    metrics: Literal["auto", "mosi", "sims", "general"] = "auto",
+    intervals: float | None = None,
+    shapley: bool = False,
+    resamples: int = 1000,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Evaluate a run: metrics with confidence intervals, predictions and a report.
+
+    Args:
+        run: the run folder.
+        data: the data set's folder; otherwise the one that the run was trained on.
+        protocol: complete data; missing rates 0.0 to 1.0 with AUILC; or the mean over rates 0.0 to 0.9.
+        out: the folder to make.
+        split: the split to evaluate.
+        metrics: the definitions to use; auto chooses by the label range.
+        intervals: give each prediction an interval that holds this share of labels, such as 0.9, calibrated on the
+            validation split.
+        shapley: say what each modality added to each prediction.
+        resamples: bootstrap resamples of the metrics' intervals.
+        overwrite: replace the folder if it exists.
+        quiet: show no progress bar.
+    """
+    from mitr.evaluation.evaluate import evaluate as evaluate_run
+
+    found = evaluate_run(
+        run,
+        data,
+        out=out,
+        protocol=protocol,
+        split=split,
+        family=None if metrics == "auto" else metrics,
+        intervals=intervals,
+        explain=shapley,
+        resamples=resamples,
+        overwrite=overwrite,
+        quiet=quiet,
+        command=command_line(),
+    )
+    _print_metrics(found.summary.to_json())
+    print(f"{Path(out) / 'report.html'}")
+
+
+def robustness(
+    data: str,
+    *,
+    out: str,
+    per_rate: bool = False,
+    seeds: tuple[int, ...] = PUBLISHED_SEEDS,
+    rates: tuple[float, ...] | None = None,
+    split: Literal["valid", "test"] = "test",
+    metrics: Literal["auto", "mosi", "sims", "general"] = "auto",
+    model: ModelConfig = ModelConfig(),  # noqa: B008
+    loss: LossConfig = LossConfig(),  # noqa: B008
+    text: TextConfig = TextConfig(),  # noqa: B008
+    missing: MissingConfig = MissingConfig(),  # noqa: B008
+    normalize: NormalizeConfig = NormalizeConfig(),  # noqa: B008
+    train: TrainConfig = TrainConfig(),  # noqa: B008
+    imbalance: ImbalanceConfig = ImbalanceConfig(),  # noqa: B008
+    quiet: bool = False,
+) -> None:
+    """Train over several seeds and report how the model degrades as data go missing; stopped, it can be called again.
+
+    Args:
+        data: the data set's folder.
+        out: the folder for runs, results and report.
+        per_rate: one model per missing rate on the published masks, instead of one model for all rates.
+        seeds: seeds of the training runs, written as [111,1111].
+        rates: missing rates, written as [0.0,0.5]; otherwise those of AUILC.
+        split: the split to report.
+        metrics: the definitions to use; auto chooses by the label range.
+        model: the network.
+        loss: weights of the loss terms.
+        text: the text encoder.
+        missing: what the student does not see.
+        normalize: scaling of features.
+        train: the training loop; its seed is replaced.
+        imbalance: how rare labels are made to count.
+        quiet: show no progress.
+    """
+    from mitr.evaluation.robustness import robustness as run_robustness
+
+    config = RunConfig(model, loss, text, missing, normalize, train, imbalance)
+    try:
+        found = run_robustness(
+            data,
+            out,
+            config,
+            per_rate=per_rate,
+            seeds=seeds,
+            rates=rates,
+            split=split,
+            family=None if metrics == "auto" else metrics,
+            quiet=quiet,
+            command=command_line(),
+        )
+    except KeyboardInterrupt:
+        raise MitrError(f"interrupted; the same command goes on where it stopped in {out}") from None
+    _print_metrics(found.aggregate)
+    print(f"{Path(out) / 'report.html'}")
+
+
+def _interrupted(folder: str) -> MitrError:
+    if not (Path(folder) / "run.json").exists():
+        return MitrError("interrupted before anything was trained; call the same command again")
+    return MitrError(f"interrupted; go on with: mitr train --resume {folder}")
+
+
+def _print_metrics(summary: dict[str, Any]) -> None:
+    """The metrics at each missing rate, and over them, of one evaluation or of several seeds (their means)."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from mitr.evaluation.metrics import metric
+
+    rows = {f"{entry['rate']:.1f}": entry["metrics"] for entry in summary["by_rate"]}
+    if summary["auilc"]:
+        rows["AUILC"] = {k: entry.get("published", entry) for k, entry in summary["auilc"].items()}
+        rows["AUILC / range"] = {k: _divided(entry) for k, entry in summary["auilc"].items()}
+    if summary["mean"]:
+        rows[f"mean to {summary['mean']['rates'][-1]:.1f}"] = summary["mean"]["metrics"]
+    keys = list(summary["by_rate"][0]["metrics"])
+    table = Table("rate", *(metric(key).label for key in keys))
+    for name, entries in rows.items():
+        values = [entries[key].get("value", entries[key].get("mean")) for key in keys]
+        table.add_row(name, *("–" if value is None else f"{value:.3f}" for value in values))
+    Console().print(table)
+
+
+def _divided(entry: dict[str, Any]) -> dict[str, Any]:
+    divided = entry["divided_by_range"]
+    return divided if isinstance(divided, dict) else {"value": divided}
