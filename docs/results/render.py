@@ -17,6 +17,7 @@ BARS = {"corr": (0.70, "at least"), "acc2_non0": (0.80, "at least"), "mae": (0.9
 KEYS = ["mae", "corr", "acc5", "acc2_has0", "acc2_non0"]
 MOSI = {
     "mosi_finetuned": "MITR-DNet, MiniLM fine-tuned, one model for all rates",
+    "mosi_plus_finetuned": "MITR-DNet+, MiniLM fine-tuned, one model for all rates",
     "mosi_frozen": "MITR-DNet, MiniLM frozen, one model for all rates",
     "mosi_per_rate": "MITR-DNet, MiniLM frozen, one model per rate",
 }
@@ -201,6 +202,7 @@ Official split, 1284 / 229 / 686 samples. Vision is absent from every sample.
 mitr data import $MITR_SHARED/data/mosi_text_audio --out runs/data/mosi --name "CMU-MOSI (text + audio)"
 python experiments/mosi_ridge.py runs/data/mosi --out docs/results/mosi_ridge.json
 mitr robustness runs/data/mosi --out runs/mosi-finetuned --config experiments/mosi_finetuned.yaml
+mitr robustness runs/data/mosi --out runs/mosi-plus-finetuned --config experiments/mosi_plus_finetuned.yaml
 mitr robustness runs/data/mosi --out runs/mosi-frozen --config experiments/mosi_frozen.yaml
 mitr robustness runs/data/mosi --out runs/mosi-per-rate --per-rate --config experiments/mosi_frozen.yaml
 ```
