@@ -10,7 +10,7 @@ DEMO := demo
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[english,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[english,media,opensmile,dev]'
 	touch $@
 
 # the main job on made-up data: a data set, a trained MITR-DNet, a robustness report
@@ -21,7 +21,11 @@ demo: $(READY)
 	$(BIN)/mitr evaluate $(DEMO)/run --protocol auilc --out $(DEMO)/report
 	@echo "The report: $(DEMO)/report/report.html"
 
+# the models that find faces, from the user's cache or the network
+ASSETS := $(BIN)/mitr assets fetch
+
 test: $(READY)
+	$(ASSETS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -30,6 +34,8 @@ test: $(READY)
 # docs/results.md and its pictures, from the committed result files
 results: $(READY)
 	$(BIN)/python docs/results/protocol_pictures.py
+	$(BIN)/python docs/results/feature_cards.py
+	$(BIN)/python docs/results/face_picture.py
 	$(BIN)/python docs/results/render.py
 
 clean:

@@ -292,8 +292,8 @@ PLUS_HEAD = """## How mitr-dnet-plus was chosen
 
 On splits in which the official test split takes no part: the official validation split is tested on, thirteen
 training videos validate. Protocol A, the options of `experiments/bench_mosi.yaml`, AUILC. Lines without another name
-are `mitr-dnet-plus` with that change; where several seeds were run, the mean and each are given. Most changes were made in
-a copy of the model and are no options of it; those that are can be run again:
+are `mitr-dnet-plus` with that change; where several seeds were run, the mean and each are given. Most changes were
+made in a copy of the model and are no options of it; those that are can be run again:
 
 ```bash
 python experiments/mosi_dev_split.py $MITR_SHARED/data/mosi_text_audio/label.csv runs/dev.csv

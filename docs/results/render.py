@@ -11,6 +11,7 @@ from mitr.report.plots import seeds_curve
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 import benches  # noqa: E402  # beside this script
+import clips  # noqa: E402
 
 DOCS = HERE.parent
 BARS = {"corr": (0.70, "at least"), "acc2_non0": (0.80, "at least"), "mae": (0.95, "at most")}
@@ -41,7 +42,7 @@ def load(name: str) -> Any:
 
 def page() -> str:
     """The page as Markdown."""
-    return "\n".join([INTRODUCTION, *mosi(), *benches.sections(), *ict_mmmo(), *defaults()]) + "\n"
+    return "\n".join([INTRODUCTION, *mosi(), *benches.sections(), *ict_mmmo(), *defaults(), *clips.sections()]) + "\n"
 
 
 def mosi() -> list[str]:

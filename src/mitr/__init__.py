@@ -3,7 +3,7 @@
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["MitrError", "evaluate", "load", "open_dataset", "train"]
+__all__ = ["MitrError", "evaluate", "extract", "load", "open_dataset", "train"]
 
 from mitr.errors import MitrError
 
@@ -11,6 +11,7 @@ _PLACES = {
     "open_dataset": ("mitr.data.store", "Dataset"),
     "train": ("mitr.training.run", "train"),
     "evaluate": ("mitr.evaluation.evaluate", "evaluate"),
+    "extract": ("mitr.media.extracting", "extract"),
     "load": ("mitr.training.run", "load"),
 }
 

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable
 from jsonargparse import ArgumentParser, Namespace
 
 import mitr
-from mitr.commands import benchmarks, data, runs
+from mitr.commands import benchmarks, clips, data, runs
 from mitr.errors import MitrError
 
 GROUPS = {
     "data": "Import, look at, verify or make data sets.",
     "masks": "Write the masks of test protocols for other programs.",
+    "assets": "Fetch the models that find faces.",
 }
 COMMANDS: dict[str, Callable[..., None]] = {
     "data import": data.data_import,
@@ -20,6 +21,11 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "data verify": data.data_verify,
     "data synth": data.data_synth,
     "masks export": data.masks_export,
+    "assets fetch": clips.assets_fetch,
+    "assets add": clips.assets_add,
+    "features": clips.features_list,
+    "extract": clips.extract,
+    "predict": clips.predict,
     "train": runs.train_run,
     "evaluate": runs.evaluate,
     "robustness": runs.robustness,
@@ -28,7 +34,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 
 YES_NO = {"overwrite", "quiet", "per_rate", "shapley", "text.finetune", "text.allow_download", "model.causal"}
-YES_NO |= {"model.skip_zero_positions", "own_labels"}
+YES_NO |= {"model.skip_zero_positions", "own_labels", "force", "strict", "explain", "json", "speech.allow_download"}
 
 
 def parser(words: Iterable[str] = ()) -> ArgumentParser:
@@ -93,6 +99,12 @@ def _parser_of(function: Callable[..., None]) -> ArgumentParser:
     elif function is benchmarks.bench:
         own.add_function_arguments(function, skip={"data"})
         own.add_argument("data", nargs="+", type=str, help="folders of data sets, or of the folds of one")
+    elif function is clips.predict:
+        own.add_argument("run", type=str, help="the run folder")
+        own.add_argument("files", nargs="*", type=str, help="video or audio files; none with --text")
+        own.add_function_arguments(function, skip={"run", "files"})
+    elif function is clips.features_list:
+        own.add_argument("extractor", nargs="?", type=str, help="its name; without it, all are listed")
     else:
         own.add_function_arguments(function, as_positional=True)
     return own

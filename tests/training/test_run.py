@@ -38,7 +38,8 @@ def assert_same_run(one: Path, other: Path) -> None:
 def test_a_run_records_what_it_was(small: Dataset, tmp_path: Path) -> None:
     run = train(small, tmp_path / "run", options(2), quiet=True, command="mitr train x")
     assert run.finished
-    assert run_files(run.folder) == {"run.json", "model.safetensors", "normalizer.safetensors", "history.csv"}
+    files = {"run.json", "model.safetensors", "normalizer.safetensors", "history.csv", "conformal.json"}
+    assert run_files(run.folder) == files
     about = json.loads((run.folder / "run.json").read_text())
     assert RunConfig.from_json(about["config"]) == options(2, select="mae")
     assert about["data"]["sha256"] == small.info.content_sha256

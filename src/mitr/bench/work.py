@@ -10,8 +10,7 @@ import pandas as pd
 from mitr.bench.cost import milliseconds_per_sample, peak_memory_mb, reset_peak_memory
 from mitr.bench.plan import Check, Job
 from mitr.data.store import Dataset
-from mitr.evaluation.calibrating import FILE, calibrated
-from mitr.evaluation.conformal import clips_needed
+from mitr.evaluation.calibrating import FILE, calibrated, enough_clips
 from mitr.evaluation.predicting import predict_under
 from mitr.evaluation.shapley import shapley, summary
 from mitr.examples import Examples
@@ -22,7 +21,6 @@ from mitr.training.log import read_history
 from mitr.training.run import resume, train
 
 Facts = dict[str, Any]
-LEVEL = 0.9  # of prediction intervals
 
 
 def perform(job: Job, folder: Path) -> Facts:
@@ -33,9 +31,9 @@ def perform(job: Job, folder: Path) -> Facts:
     if place.exists() and not (place / "run.json").exists():
         shutil.rmtree(place)  # stopped before there was anything to go on with
     if (place / "run.json").exists():
-        run = resume(place, dataset, quiet=True)
+        run = resume(place, dataset, quiet=True, calibrate=False)
     else:
-        run = train(dataset, place, job.config, quiet=True)
+        run = train(dataset, place, job.config, quiet=True, calibrate=False)
     network = run.network()
     tested = run.examples(dataset, "test", network)
     for check in job.checks:
@@ -43,8 +41,8 @@ def perform(job: Job, folder: Path) -> Facts:
         if not path.exists():
             _write(path, _predict(network, tested, check))
     earlier = read_json(place / "done.json") if (place / "done.json").exists() else {}
-    if _enough(dataset):
-        calibrated(run, LEVEL, data=dataset, network=network)
+    if enough_clips(dataset):
+        calibrated(run, data=dataset, network=network)
     facts = {
         "status": "ok",
         "parameters": run.about["parameters"],
@@ -68,14 +66,8 @@ def finished(job: Job, folder: Path) -> Facts | None:
     if not path.exists() or not all(predictions_path(folder, job, check).exists() for check in job.checks):
         return None
     facts: Facts = read_json(path)
-    calibrated_here = (path.parent / FILE).exists() or not _enough(Dataset(job.data))
+    calibrated_here = (path.parent / FILE).exists() or not enough_clips(Dataset(job.data))
     return facts if calibrated_here and "shapley" in facts else None
-
-
-def _enough(dataset: Dataset) -> bool:
-    """The validation split can calibrate intervals."""
-    labelled = np.isfinite(dataset.labels[dataset.indices("valid")])
-    return int(labelled.sum()) >= clips_needed(LEVEL)
 
 
 def predictions_path(folder: Path, job: Job, check: Check) -> Path:

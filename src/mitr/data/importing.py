@@ -62,19 +62,14 @@ def import_dataset(
         else:
             draft = read_label_csv(source, text, modes=splits is None, task=task)
         if splits is not None:
-            draft.splits = read_splits(Path(splits), draft.ids)
-            draft.notes.append(f"split by {Path(splits).name}")
-            unused = draft.splits.count(UNUSED)
-            draft = draft.keep([row for row, split in enumerate(draft.splits) if split != UNUSED])
-            if unused:
-                draft.notes.append(f"{unused} samples were left out, as {Path(splits).name} says")
+            draft = split_anew(draft, Path(splits))
         if not draft.modalities or not draft.ids:
             what = "no text, audio or vision" if draft.ids else "no sample"
             raise MitrError(f"{source}: there is nothing to import: the source has {what}")
         title = source.parent.resolve().name if source.name == "label.csv" else source.resolve().stem
         info = DatasetInfo(
             name=name or title,
-            label_range=_label_range(draft, label_range, digest),
+            label_range=label_range_of(draft, label_range, digest),
             modalities={},
             source=Source(source.resolve().name, kind, digest),
         )
@@ -107,7 +102,26 @@ def _digest(files: list[Path]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _label_range(draft: Draft, given: tuple[float, float] | None, digest: str) -> tuple[float, float]:
+def split_anew(draft: Draft, splits: Path) -> Draft:
+    """The draft with the splits of a CSV `id,mode`, without the samples that it leaves out.
+
+    Raises:
+        MitrError: the CSV and the ids do not fit together.
+    """
+    draft.splits = read_splits(splits, draft.ids)
+    draft.notes.append(f"split by {splits.name}")
+    unused = draft.splits.count(UNUSED)
+    if unused:
+        draft.notes.append(f"{unused} samples were left out, as {splits.name} says")
+    return draft.keep([row for row, split in enumerate(draft.splits) if split != UNUSED])
+
+
+def label_range_of(draft: Draft, given: tuple[float, float] | None, digest: str = "") -> tuple[float, float]:
+    """The label range: the given one, that of a published file, or the narrowest that holds all labels.
+
+    Raises:
+        MitrError: the given one is none, or no sample has a label.
+    """
     if draft.classes is not None:
         if given is not None:
             raise MitrError(f"the labels are the classes {', '.join(draft.classes)[:200]}; leave out --label-range")

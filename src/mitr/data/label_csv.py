@@ -7,6 +7,7 @@ a scale, or classes.
 
 import zipfile
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,6 +23,26 @@ OWN_LABELS = {"label_T": "text", "label_A": "audio", "label_V": "vision"}
 LARGEST = 1 << 30  # bytes of one sample; a small zip can claim to hold any amount
 
 
+class Labelled(NamedTuple):
+    """The rows of a `label.csv`.
+
+    Attributes:
+        rows: as they stand, N of them.
+        ids: `<video_id>$_$<clip_id>`.
+        splits: train, valid or test; all train where the splits come from elsewhere.
+        labels: None where not known.
+        own: modality -> labels of that modality alone.
+        classes: names of the classes, where labels are their indices.
+    """
+
+    rows: list[dict[str, str]]
+    ids: list[str]
+    splits: list[str]
+    labels: list[float | None]
+    own: dict[str, list[float | None]]
+    classes: tuple[str, ...] | None
+
+
 def read_label_csv(source: Path, text: TextChoice = "auto", modes: bool = True, task: TaskChoice = "auto") -> Draft:
     """Read such a folder, given as the folder or as its `label.csv`.
 
@@ -35,17 +56,8 @@ def read_label_csv(source: Path, text: TextChoice = "auto", modes: bool = True, 
         MitrError: the table or a feature file is not as described; the message names the file and row or key.
     """
     table = source / "label.csv" if source.is_dir() else source
-    rows = read_table(table, (*COLUMNS, "mode") if modes else COLUMNS)
-    ids = [f"{row['video_id']}$_${row['clip_id']}" for row in rows]
-    seen: dict[str, int] = {}
-    for line, id_ in enumerate(ids, start=2):
-        if id_ in seen:
-            raise MitrError(f"{table}, row {line}: video and clip {id_!r} stand in row {seen[id_]} too")
-        seen[id_] = line
-    splits = [read_mode(row["mode"], f"{table}, row {i}") if modes else "train" for i, row in enumerate(rows, 2)]
-    classes = _classes(table, rows, task)
-    labels = _labels(table, rows, "label", classes)
-    own = {m: _labels(table, rows, column, classes) for column, m in OWN_LABELS.items() if column in rows[0]}
+    labelled = read_labelled(table, modes, task)
+    ids, rows = labelled.ids, labelled.rows
     features, notes = _open(table.parent / "features", set(ids))
     modalities: dict[str, Modality] = {}
     if text == "ids" or (text == "embeddings" and "text" not in features):
@@ -67,7 +79,29 @@ def read_label_csv(source: Path, text: TextChoice = "auto", modes: bool = True, 
         return {m: Steps(values, len(values)) for m, values in found.items() if values is not None}
 
     raw = [row["text"] for row in rows]
-    return Draft("label_csv", ordered, ids, splits, labels, raw, steps, own, notes, classes)
+    return Draft(
+        "label_csv", ordered, ids, labelled.splits, labelled.labels, raw, steps, labelled.own, notes, labelled.classes
+    )
+
+
+def read_labelled(table: Path, modes: bool = True, task: TaskChoice = "auto") -> Labelled:
+    """Read `label.csv` alone.
+
+    Raises:
+        MitrError: it is not as described; the message names the row.
+    """
+    rows = read_table(table, (*COLUMNS, "mode") if modes else COLUMNS)
+    ids = [f"{row['video_id']}$_${row['clip_id']}" for row in rows]
+    seen: dict[str, int] = {}
+    for line, id_ in enumerate(ids, start=2):
+        if id_ in seen:
+            raise MitrError(f"{table}, row {line}: video and clip {id_!r} stand in row {seen[id_]} too")
+        seen[id_] = line
+    splits = [read_mode(row["mode"], f"{table}, row {i}") if modes else "train" for i, row in enumerate(rows, 2)]
+    classes = _classes(table, rows, task)
+    labels = _labels(table, rows, "label", classes)
+    own = {m: _labels(table, rows, column, classes) for column, m in OWN_LABELS.items() if column in rows[0]}
+    return Labelled(rows, ids, splits, labels, own, classes)
 
 
 def files_of(source: Path) -> list[Path]:

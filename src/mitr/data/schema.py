@@ -24,6 +24,7 @@ class Modality:
             counts).
         special_tokens: text only: the first step is [CLS] and the last one [SEP].
         tokenizer: text ids only: the vocabulary, as a Hugging Face name such as `bert-base-uncased`.
+        extractor: what made the features of clips (`mitr.media.registry.Recipe`); None where the source had them.
     """
 
     kind: Kind
@@ -31,6 +32,7 @@ class Modality:
     padded_length: int | None = None
     special_tokens: bool = False
     tokenizer: str | None = None
+    extractor: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.kind in ("features", "embeddings") and not (isinstance(self.dim, int) and self.dim > 0):

@@ -12,13 +12,14 @@ from mitr.models.network import Network
 from mitr.training.run import Run
 
 FILE = "conformal.json"
+LEVEL = 0.9  # of prediction intervals, unless another is asked for
 BETWEEN = "$_$"  # stands between video and clip in MMSA's ids
 FEWEST_VIDEOS, PARTS = 5, 10
 STEP = 0.005  # between the levels that are tried
 
 
 def calibrated(
-    run: Run, level: float = 0.9, *, data: Dataset | None = None, network: Network | None = None
+    run: Run, level: float = LEVEL, *, data: Dataset | None = None, network: Network | None = None
 ) -> Conformal:
     """The intervals of a run, from `conformal.json` of its folder, or made and written there.
 
@@ -54,6 +55,30 @@ def calibrated(
     found = Conformal.fit(table, level_across_videos(table, level))
     write_json(path, made_for | {"intervals": found.to_json()})
     return found
+
+
+def calibrate_if_possible(run: Run, data: Dataset, level: float = LEVEL) -> Conformal | None:
+    """`calibrated`, or None where the validation split cannot: its labels are classes, or too few."""
+    if data.info.classes is not None or not enough_clips(data, level):
+        return None
+    return calibrated(run, level, data=data)
+
+
+def enough_clips(data: Dataset, level: float = LEVEL) -> bool:
+    """The validation split has enough labelled clips to calibrate intervals of a level."""
+    labelled = np.isfinite(data.labels[data.indices("valid")])
+    return int(labelled.sum()) >= clips_needed(level)
+
+
+def carried(run: Run) -> tuple[float, Conformal] | None:
+    """The wanted level and the intervals in the folder of a run, if they were made for its weights."""
+    path, weights = run.folder / FILE, run.folder / "model.safetensors"
+    if not path.exists() or not weights.exists():
+        return None
+    known = read_json(path)
+    if not isinstance(known, dict) or known.get("model") != sha256(weights):
+        return None
+    return float(known["level"]), Conformal.from_json(known.get("intervals"), str(path))
 
 
 def level_across_videos(table: pd.DataFrame, level: float) -> float:

@@ -142,8 +142,8 @@ def _config_of(config: RunConfig, seed: int, rate: float | None) -> RunConfig:
 
 def _trained(data: Dataset, folder: Path, config: RunConfig, quiet: bool) -> Run:
     if (folder / "run.json").exists():
-        return resume(folder, data, quiet=quiet)
-    return train(data, folder, config, quiet=quiet)
+        return resume(folder, data, quiet=quiet, calibrate=False)
+    return train(data, folder, config, quiet=quiet, calibrate=False)
 
 
 def _predictions(run: Run, data: Dataset, split: str, rates: Sequence[float], quiet: bool) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ DPI = 200  # twice the size at which the page shows the picture
 MOST_WRITTEN = 10  # classes whose shares are written into the cells
 _CHECKS = {"valid_mae": "Validation MAE", "valid_corr": "Validation Corr", "valid_f1": "Validation F1"}
 _CHECKS |= {"valid_ua": "Validation UA", "valid_loss": "Validation loss"}
+Drawing = tuple[list[Any], Callable[[], bytes]]
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
@@ -68,7 +69,7 @@ def robustness_curve(summary: dict[str, Any], path: Path | None = None) -> bytes
         MitrError: there are fewer than two rates.
     """
     keys = _panels(summary)
-    with _figure(len(keys), 3.3, path) as (axes, png):
+    with row_of(len(keys), 3.3, path) as (axes, png):
         for axis, key in zip(axes, keys, strict=True):
             scale = _rate_axis(axis, summary["rates"], key)
             entries = [entry["metrics"][key] for entry in summary["by_rate"]]
@@ -90,7 +91,7 @@ def seeds_curve(aggregate: dict[str, Any], path: Path | None = None) -> bytes:
         MitrError: there are fewer than two rates.
     """
     keys = _panels(aggregate)
-    with _figure(len(keys), 3.3, path) as (axes, png):
+    with row_of(len(keys), 3.3, path) as (axes, png):
         for axis, key in zip(axes, keys, strict=True):
             scale = _rate_axis(axis, aggregate["rates"], key)
             entries = [entry["metrics"][key] for entry in aggregate["by_rate"]]
@@ -128,7 +129,7 @@ def prediction_scatter(
     margin = 0.04 * (high - low)
     width = 3.4 if len(rates) > 1 else 4.6
     height = 0.8 + (width - 0.7) * min((high - low) / (right - left), 2)  # an equal scale on both axes fills this
-    with _figure(len(rates), height, path, width) as (axes, png):
+    with row_of(len(rates), height, path, width) as (axes, png):
         for axis, rate in zip(axes, rates, strict=True):
             part = _at_rate(predictions, rate)
             unseen = part["all_missing"].to_numpy(bool)
@@ -163,7 +164,7 @@ def confusion(
         MitrError: the table is empty, or a rate is not in it.
     """
     rates = _shown_rates(predictions, rates)
-    with _figure(len(rates), 3.6, path) as (axes, png):
+    with row_of(len(rates), 3.6, path) as (axes, png):
         for axis, rate in zip(axes, rates, strict=True):
             part = _at_rate(predictions, rate)
             pairs = part["label"].to_numpy(int) * classes + part["prediction"].to_numpy(int)
@@ -203,7 +204,7 @@ def training_curves(history: pd.DataFrame, path: Path | None = None) -> bytes:
         raise MitrError("the training history is empty: there is nothing to draw")
     epochs = history["epoch"].to_numpy(int)
     best = epochs[history["best"].to_numpy(bool)] if "best" in history else epochs[:0]
-    with _figure(bool(terms) + len(checks), 3.6, path) as (axes, png):
+    with row_of(bool(terms) + len(checks), 3.6, path) as (axes, png):
         rows = list(axes)
         if terms:
             axis = rows.pop(0)
@@ -240,7 +241,7 @@ def observed_bars(summary: dict[str, Any], path: Path | None = None) -> bytes:
         path: where to write the PNG as well.
     """
     rates = np.arange(len(summary["rates"]))
-    with _figure(1, 2.6, path, panel_width=10.2) as (axes, png):
+    with row_of(1, 2.6, path, panel_width=10.2) as (axes, png):
         for index, (name, colour) in enumerate(MODALITY_COLOURS.items()):
             shares = 100 * _numbers(entry["observed"].get(name) for entry in summary["by_rate"])
             axes[0].bar(rates + (index - 1) * 0.26, shares, 0.24, color=colour, label=name)
@@ -279,7 +280,7 @@ def models_over_conditions(table: pd.DataFrame, path: Path | None = None) -> byt
     names = [name.removeprefix(f"{prefix}=") for name in conditions["condition"]]
     means = table.groupby(["metric", "model", "condition"], sort=False)["value"].mean()
     height = 3.6 + (0 if numbered else 0.7) + 0.21 * -(-len(models) // 4)
-    with _figure(len(keys), height, path) as (axes, png):
+    with row_of(len(keys), height, path) as (axes, png):
         for axis, key in zip(axes, keys, strict=True):
             scale = 100.0 if metric(key).percent else 1.0
             for index, model in enumerate(models):
@@ -324,19 +325,27 @@ def _at_rate(predictions: pd.DataFrame, rate: float) -> pd.DataFrame:
     return part
 
 
-@contextmanager
-def _figure(
-    panels: int, height: float, path: Path | None, panel_width: float = 3.4
-) -> Iterator[tuple[list[Any], Callable[[], bytes]]]:
+def row_of(panels: int, height: float, path: Path | None, panel_width: float = 3.4) -> AbstractContextManager[Drawing]:
     """A row of axes to draw on, and a function that gives their PNG after the block; a path to .svg gets an SVG."""
+    return drawing((panel_width * panels, height), path, nrows=1, ncols=panels)
+
+
+def column_of(heights: Sequence[float], width: float, path: Path | None) -> AbstractContextManager[Drawing]:
+    """The same for axes one above the other, with these heights in inches."""
+    return drawing((width, sum(heights)), path, nrows=len(heights), ncols=1, height_ratios=heights)
+
+
+@contextmanager
+def drawing(size: tuple[float, float], path: Path | None, **subplots: Any) -> Iterator[Drawing]:
+    """The same for any arrangement of Matplotlib's `subplots`."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     drawn = io.BytesIO()
     with rc_context(_STYLE):
-        figure = Figure(figsize=(panel_width * panels, height), layout="constrained")
-        axes = figure.subplots(1, panels, squeeze=False)[0]
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots(squeeze=False, **subplots).ravel()
         yield list(axes), drawn.getvalue
         FigureCanvasAgg(figure).print_figure(drawn, dpi=DPI, format="png")
         if path is not None and path.suffix == ".svg":

@@ -125,6 +125,17 @@ class TextEncoder(nn.Module):
                 ids[i] = np.array(tokens, np.int32)
         return self.cut(ids)
 
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """First and last character of each token that `tokenise` gives for a text; (0, 0) of [CLS] and [SEP].
+
+        A slow tokenizer does not know: then there are none.
+        """
+        if not self.tokenizer.is_fast:
+            return []
+        encoded = self.tokenizer(text, add_special_tokens=True, return_offsets_mapping=True, verbose=False)
+        spans = [(int(first), int(last)) for first, last in encoded["offset_mapping"]]
+        return spans if len(spans) <= self.max_tokens else [*spans[: self.max_tokens - 1], (0, 0)]
+
     def cut(self, ids: list[np.ndarray]) -> tuple[list[np.ndarray], int]:
         """Cut ids to `max_tokens`, the last of them [SEP]; and how many were cut."""
         long = [i for i, tokens in enumerate(ids) if len(tokens) > self.max_tokens]

@@ -10,7 +10,7 @@ import warnings
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from accelerate.utils import set_seed
 import mitr
 from mitr.config import RunConfig, TextConfig
 from mitr.data.normalize import Normalizer
+from mitr.data.schema import Modality
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
 from mitr.examples import Examples
@@ -35,6 +36,10 @@ from mitr.training.log import TrainingLog
 from mitr.training.loop import Trainer
 from mitr.training.settling import settle
 from mitr.training.solving import solve
+
+if TYPE_CHECKING:
+    from mitr.prediction.answer import Prediction
+    from mitr.prediction.predictor import Predictor
 
 PACKAGES = ("torch", "transformers", "accelerate", "safetensors", "numpy", "pandas", "pyarrow")
 
@@ -65,6 +70,7 @@ class Run:
         if not isinstance(self.about, dict) or not needed <= self.about.keys():
             raise MitrError(f"{path} does not describe a run of this version")
         self.config = RunConfig.from_json(self.about["config"], str(path))
+        self._predictor: Predictor | None = None
 
     @property
     def finished(self) -> bool:
@@ -99,6 +105,25 @@ class Run:
         known = list(self.about["network"]["modalities"])
         return Examples(data, data.indices(split), self.normalizer(), network.text, known)
 
+    def predict(self, file: str | Path | None, **options: Any) -> "Prediction":
+        """Answer about a clip; the options are those of `mitr.prediction.predictor.Predictor.predict`.
+
+        The network is loaded at the first call and kept. For modalities to leave out, limits or speech recognition,
+        make a `Predictor` of the run.
+
+        Args:
+            file: a video or audio file; None: `text` alone.
+            **options: text, explain, segments, window.
+
+        Raises:
+            MitrError: the file is no media file, or the run was trained on features that no clip can give.
+        """
+        from mitr.prediction.predictor import Predictor  # which needs runs itself
+
+        if self._predictor is None:
+            self._predictor = Predictor(self)
+        return self._predictor.predict(file, **options)
+
     def data(self, place: str | Path | None = None) -> Dataset:
         """The store at `place`, or the one that the run was trained on.
 
@@ -123,6 +148,7 @@ def train(
     *,
     quiet: bool = False,
     command: str | None = None,
+    calibrate: bool = True,
 ) -> Run:
     """Train a model on the train split, stopping and selecting on the validation split.
 
@@ -132,6 +158,7 @@ def train(
         config: the options; None for the defaults.
         quiet: show no progress bar.
         command: the command line to record.
+        calibrate: make the prediction intervals that the run's answers carry, where the validation split can.
 
     Returns:
         The finished run.
@@ -168,16 +195,19 @@ def train(
     arrays = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in normalizer.to_tensors().items()}
     checkpoint.save(out / "normalizer.safetensors", arrays, {})
     write_json(out / "run.json", about)
-    return _continue(Run(out), dataset, network, quiet)
+    return _continue(Run(out), dataset, network, quiet, calibrate)
 
 
-def resume(folder: str | Path, data: Dataset | str | Path | None = None, *, quiet: bool = False) -> Run:
+def resume(
+    folder: str | Path, data: Dataset | str | Path | None = None, *, quiet: bool = False, calibrate: bool = True
+) -> Run:
     """Continue a run that was stopped, to the same numbers as if it never had been.
 
     Args:
         folder: the run folder.
         data: the store, if it is no longer where the run began.
         quiet: show no progress bar.
+        calibrate: as for `train`.
 
     Raises:
         MitrError: no run there, or the data are not the same.
@@ -190,7 +220,7 @@ def resume(folder: str | Path, data: Dataset | str | Path | None = None, *, quie
     if _data_facts(dataset)["sha256"] != run.about["data"]["sha256"]:
         raise MitrError(f"{dataset.folder} is not the data set that {run.folder} was trained on (its hash differs)")
     set_seed(run.config.train.seed)
-    return _continue(run, dataset, _build(run.config, run.about["network"]), quiet)
+    return _continue(run, dataset, _build(run.config, run.about["network"]), quiet, calibrate)
 
 
 def check_fit(facts: dict[str, Any], data: Dataset, where: str) -> None:
@@ -212,6 +242,16 @@ def check_fit(facts: dict[str, Any], data: Dataset, where: str) -> None:
                 f"{data.folder}: {m} is {about.kind} of width {about.dim}, but {where} was trained on "
                 f"{expected['kind']} of width {expected['dim']}; evaluate on data that were made in the same way"
             )
+        made, wanted = about.extractor, expected.get("extractor")
+        if made and wanted and made != wanted:
+            raise MitrError(
+                f"{data.folder}: {m} was made by {_described(made)}, but {where} was trained on {_described(wanted)}; "
+                "extract the clips again with the same options"
+            )
+
+
+def _described(extractor: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in extractor.items())
 
 
 def _check_vocabulary(network: Network, data: Dataset) -> None:
@@ -220,7 +260,16 @@ def _check_vocabulary(network: Network, data: Dataset) -> None:
         network.text.check_vocabulary(about.tokenizer, str(data.folder))
 
 
-def _continue(run: Run, data: Dataset, network: Network, quiet: bool) -> Run:
+def _continue(run: Run, data: Dataset, network: Network, quiet: bool, calibrate: bool) -> Run:
+    finished = _fit(run, data, network, quiet)
+    if calibrate:
+        from mitr.evaluation.calibrating import calibrate_if_possible  # which needs runs itself
+
+        calibrate_if_possible(finished, data)
+    return finished
+
+
+def _fit(run: Run, data: Dataset, network: Network, quiet: bool) -> Run:
     if run.config.model.teacher == "separate":
         teacher = _teacher(run, data, quiet).network()
         network = Network(network.model, network.text, network.special_tokens, network.prior.tolist(), teacher)
@@ -261,10 +310,10 @@ def _solve(run: Run, network: Network, train: Examples, valid: Examples) -> Run:
 def _teacher(run: Run, data: Dataset, quiet: bool) -> Run:
     folder = run.folder / "teacher"
     if (folder / "run.json").exists():
-        return resume(folder, data, quiet=quiet)
+        return resume(folder, data, quiet=quiet, calibrate=False)
     alone = replace(run.config, model=replace(run.config.model, teacher="shared"))
     alone = replace(alone, missing=replace(alone.missing, schedule="none", modality_rate=0.0, block_share=0.0))
-    return train(data, folder, alone, quiet=quiet, command=run.about["command"])
+    return train(data, folder, alone, quiet=quiet, command=run.about["command"], calibrate=False)
 
 
 def _build(config: RunConfig, facts: dict[str, Any]) -> Network:
@@ -296,12 +345,17 @@ def _network_facts(data: Dataset, config: RunConfig) -> dict[str, Any]:
     about_text = data.info.modalities.get("text")
     return {
         "model": config.model.name,
-        "modalities": {m: {"kind": about.kind, "dim": about.dim} for m, about in data.info.modalities.items()},
+        "modalities": {m: _modality_facts(about) for m, about in data.info.modalities.items()},
         "special_tokens": bool(about_text and about_text.special_tokens),
         "prior": _prior(labels[np.isfinite(labels)], data.info.classes),
         "label_range": list(data.info.label_range),
         "classes": data.info.classes and list(data.info.classes),
     }
+
+
+def _modality_facts(about: Modality) -> dict[str, Any]:
+    facts: dict[str, Any] = {"kind": about.kind, "dim": about.dim}
+    return facts | ({"extractor": about.extractor} if about.extractor else {})
 
 
 def _parameter_count(network: Network) -> int:

@@ -1,0 +1,64 @@
+"""What a feature extractor is, and what it gives."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Span(NamedTuple):
+    """A stretch of time in which something is missing, and why; in seconds from the clip's beginning."""
+
+    start: float
+    stop: float
+    reason: str
+
+
+class Column(NamedTuple):
+    """One column of features: its name, its unit, and what it measures."""
+
+    name: str
+    unit: str
+    about: str
+
+
+class Extracted(NamedTuple):
+    """What an extractor makes of a stream.
+
+    Attributes:
+        values: (T, D) float32; step i stands for the time i / rate. A row of NaN is a step of which nothing is known.
+        notes: what a user should know, as sentences without a full stop.
+    """
+
+    values: "np.ndarray"
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """A way from a stream to features, with the card that describes it.
+
+    Args:
+        name: by which it is chosen.
+        version: a whole number, raised whenever its numbers change; cached features of other versions are not used.
+        modality: what it reads. `audio` gets a `mitr.media.decode.AudioStream`, `vision` a
+            `mitr.media.decode.FrameStream`.
+        about: one sentence.
+        rate: steps a second; None: that of the stream (pictures a second).
+        columns: D of them.
+        extract: the function.
+        blank: why a row of NaN is one, such as "no face".
+        licence: of what it uses, where that binds the user; said when the extractor is chosen.
+    """
+
+    name: str
+    version: int
+    modality: Literal["audio", "vision"]
+    about: str
+    rate: float | None
+    columns: tuple[Column, ...]
+    extract: Callable[[Any], Extracted]
+    blank: str = "nothing found"
+    licence: str = ""

@@ -1,0 +1,135 @@
+"""A clip as models see it: its features, and what is missing of them when and why."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from made_clips import moving_squares, silence, tone, write_clip
+from mitr.errors import MitrError
+from mitr.media import registry
+from mitr.media.cache import Cache
+from mitr.media.captions import Transcript
+from mitr.media.features import Column, Extracted, Extractor, Span
+from mitr.media.reading import read_clip
+from mitr.media.registry import Recipe
+
+CALLS = {"level": 0, "light": 0}
+
+
+def level_of(stream: object) -> Extracted:
+    """The mean loudness of each tenth of a second."""
+    CALLS["level"] += 1
+    sound = np.concatenate([*stream, np.zeros(1600, np.float32)])  # type: ignore[misc]
+    return Extracted(np.abs(sound[: len(sound) // 1600 * 1600]).reshape(-1, 1600).mean(axis=1, keepdims=True) + 1e-6)
+
+
+def light_of(frames: object) -> Extracted:
+    """The mean brightness of each picture; a dark one is a step of which nothing is known."""
+    CALLS["light"] += 1
+    means = [np.nan if f.image is None or f.image.mean() < 20 else f.image.mean() for f in frames]  # type: ignore
+    return Extracted(np.array(means, np.float32)[:, None], ["brightness was measured"])
+
+
+LEVEL = Extractor("level", 1, "audio", "Level.", 10.0, (Column("level", "1", "mean of the size"),), level_of)
+LIGHT = Extractor(
+    "light", 1, "vision", "Light.", None, (Column("light", "1", "mean of the pixels"),), light_of, blank="too dark"
+)
+RECIPES = {
+    "audio": Recipe("level", 1, silence_db=-60.0, silence_seconds=0.5),
+    "vision": Recipe("light", 1, fps=10.0, longest_side=64),
+}
+
+
+@pytest.fixture(autouse=True)
+def known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry.EXTRACTORS, "level", f"{__name__}:LEVEL")
+    monkeypatch.setitem(registry.EXTRACTORS, "light", f"{__name__}:LIGHT")
+    found = {"level": LEVEL, "light": LIGHT}
+    monkeypatch.setattr(registry, "extractor_of", lambda name, modality=None: found[name])
+
+
+def half_silent(times: np.ndarray) -> np.ndarray:
+    return np.where((times < 1.0) | (times > 1.8), tone(times), 0)
+
+
+def half_dark(time: float) -> np.ndarray:
+    return moving_squares(time) * (0 if 0.45 < time < 0.95 else 1)
+
+
+def test_a_whole_clip(tmp_path: Path) -> None:
+    found = read_clip(write_clip(tmp_path / "a.mp4", 2.0), RECIPES, transcript=Transcript("hi", (), (), "given"))
+    assert found.seconds == pytest.approx(2.0, abs=0.06)
+    assert found.absent == {}
+    assert found.missing() == {}
+    assert found.text == "hi"
+    assert found.tracks["vision"].values.shape == (20, 1)
+    assert len(found.tracks["audio"].values) in (20, 21)
+    assert found.tracks["audio"].rate == found.tracks["vision"].rate == 10.0
+    assert found.notes == ["brightness was measured"]
+
+
+def test_silence_and_dark_pictures_are_missing_and_said(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.mkv", 3.0, picture=half_dark, sound=half_silent)
+    found = read_clip(clip, RECIPES)
+    audio, vision = found.tracks["audio"], found.tracks["vision"]
+    assert [span.reason for span in audio.missing] == ["silence"]
+    assert audio.missing[0].start == pytest.approx(1.0, abs=0.11)
+    assert audio.missing[0].stop == pytest.approx(1.8, abs=0.11)
+    assert not audio.available[11:17].any()
+    assert not audio.values[11:17].any()
+    assert vision.missing == (Span(0.5, 1.0, "too dark"),)
+    assert vision.available.sum() == 25
+    assert found.absent == {"text": "no transcript"}
+    assert found.missing()["text"] == [Span(0.0, round(found.seconds, 3), "no transcript")]
+
+
+def test_what_is_not_there_at_all_is_absent_with_its_reason(tmp_path: Path) -> None:
+    no_sound = read_clip(write_clip(tmp_path / "a.mp4", sound=None), RECIPES)
+    assert no_sound.absent == {"audio": "no audio stream", "text": "no transcript"}
+    no_picture = read_clip(write_clip(tmp_path / "a.wav", picture=None), RECIPES)
+    assert no_picture.absent["vision"] == "no video stream"
+    assert set(no_picture.tracks) == {"audio"}
+    quiet = read_clip(write_clip(tmp_path / "b.mp4", sound=silence), RECIPES)
+    assert quiet.absent["audio"] == "silence"
+    dark = read_clip(write_clip(tmp_path / "c.mp4", picture=lambda t: moving_squares(t) // 32), RECIPES)
+    assert dark.absent["vision"] == "too dark"
+
+
+def test_a_stream_that_ends_early_leaves_the_rest_missing(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.mkv", 3.0, frame_times=[i / 25 for i in range(25)])
+    found = read_clip(clip, RECIPES)
+    vision = found.tracks["vision"]
+    assert len(vision.values) == pytest.approx(30, abs=1)
+    assert vision.available[:9].all()
+    assert not vision.available[11:].any()
+    assert vision.missing[-1].stop == pytest.approx(3.0, abs=0.1)
+
+
+def test_what_was_read_once_is_not_read_again(tmp_path: Path) -> None:
+    clip, cache = write_clip(tmp_path / "a.mp4"), Cache(tmp_path / "cache")
+    first = read_clip(clip, RECIPES, cache=cache)
+    before = dict(CALLS)
+    moved = clip.rename(tmp_path / "b.mp4")
+    again = read_clip(moved, RECIPES, cache=cache)
+    assert before == CALLS
+    for m, track in first.tracks.items():
+        np.testing.assert_array_equal(again.tracks[m].values, track.values)
+        assert again.tracks[m][3:] == track[3:]
+    assert again.notes == first.notes
+    other = RECIPES | {"audio": Recipe("level", 1, silence_db=-50.0, silence_seconds=0.5)}
+    read_clip(moved, other, cache=cache)
+    assert CALLS["level"] == before["level"] + 1
+    assert CALLS["light"] == before["light"]
+
+
+def test_an_extractor_that_breaks_its_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = Extractor("level", 1, "audio", "", 10.0, LEVEL.columns * 2, level_of)
+    monkeypatch.setattr(registry, "extractor_of", lambda name, modality=None: wide)
+    with pytest.raises(MitrError, match=r"'level' gave an array of shape \(2\d, 1\), but its card says \(T, 2\)"):
+        read_clip(write_clip(tmp_path / "a.mp4"), {"audio": RECIPES["audio"]})
+
+
+def test_another_version_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MitrError, match="has features level version 2, but this mitr makes version 1"):
+        read_clip(write_clip(tmp_path / "a.mp4"), {"audio": Recipe("level", 2)})

@@ -1,0 +1,324 @@
+"""A run answers about clips: as it would about the data set, whatever is missing of them."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import mitr
+from made import options
+from made_clips import moving_squares, silence, tone
+from made_talks import face_at, talk, words_for
+from mitr.__main__ import main
+from mitr.data.store import Dataset
+from mitr.errors import MitrError
+from mitr.evaluation.predicting import predict_under
+from mitr.evaluation.shapley import COMPLETE
+from mitr.media.cache import Cache
+from mitr.prediction.answer import Prediction
+from mitr.prediction.predictor import Predictor
+from mitr.training.run import Run, train
+
+WORDS = words_for(2.0, 0)
+
+
+@pytest.fixture(scope="module")
+def predictor(talks_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    return Predictor(talks_run, cache=Cache(tmp_path_factory.mktemp("predict") / "cache"))
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds of a smiling face that speaks."""
+    return talk(tmp_path_factory.mktemp("predict") / "clip.mp4", 2.0, 2.0)
+
+
+@pytest.fixture(scope="module")
+def whole(predictor: Predictor, clip: Path) -> Prediction:
+    return predictor.predict(clip, text=WORDS)
+
+
+def test_a_clip_gets_the_same_answer_as_in_its_data_set(talks_run: Run, talks_data: Dataset, clips: Path) -> None:
+    network = talks_run.network()
+    table = predict_under(network, talks_run.examples(talks_data, "test", network), [COMPLETE], batch_size=1)
+    words = dict(zip(talks_data.ids, talks_data.raw_text, strict=True))
+    predictor = Predictor(talks_run, cache=Cache(talks_run.folder.parent / "cache-of-its-own"))
+    for row in table.itertuples():
+        video, number = row.id.split("$_$")
+        answer = predictor.predict(clips / "Raw" / video / f"{number}.mp4", text=words[row.id])
+        assert answer.sentiment == np.clip(row.prediction, -3, 3)  # to the last bit
+        assert answer.observed["vision"] == pytest.approx(row.observed_vision, abs=1e-4)
+
+
+def test_the_answer_is_sure_of_itself_and_says_why(whole: Prediction) -> None:
+    assert whole.sentiment is not None
+    assert whole.low is not None
+    assert whole.high is not None
+    assert whole.low < whole.sentiment <= whole.high
+    assert whole.level == 0.9
+    assert whole.observed == {"text": 1.0, "audio": pytest.approx(1.0, abs=0.4), "vision": pytest.approx(1.0, abs=0.1)}
+    assert whole.prior is not None
+    assert np.clip(whole.prior + sum(whole.shapley.values()), -3, 3) == pytest.approx(whole.sentiment, abs=1e-5)
+    assert (whole.text, whole.text_source) == (WORDS, "given")
+
+
+def test_the_three_lines_of_python(
+    talks_run: Run, clip: Path, whole: Prediction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MITR_CACHE", str(clip.parent / "users-cache"))
+    answer = mitr.load(talks_run.folder).predict(clip, text=WORDS)
+    assert answer.sentiment == whole.sentiment
+
+
+def variants() -> list[tuple[str, dict[str, object], dict[str, str]]]:
+    """name, how the clip is written, and what must be said to be missing."""
+    return [
+        ("no-sound.mp4", {"sound": None}, {"audio": "no audio stream"}),
+        ("no-picture.wav", {"picture": None}, {"vision": "no video stream"}),
+        ("silent.mp4", {"sound": silence}, {"audio": "silence"}),
+        ("still.mp4", {"picture": lambda t: face_at(0.0, 2.0)}, {"vision": "a still picture, not a video"}),
+        ("no-face.mp4", {"picture": moving_squares}, {"vision": "no face"}),
+        ("cut.mp4", {"seconds": 1.0}, {}),
+        ("again.webm", {}, {}),
+        ("again.mkv", {}, {}),
+        ("turned.mp4", {"rotation": 90}, {}),
+        ("slow.mp4", {"fps": 5}, {}),
+        ("fast.mp4", {"fps": 30}, {}),
+    ]
+
+
+@pytest.mark.parametrize(("name", "how", "missing"), variants(), ids=[name for name, _, _ in variants()])
+def test_the_same_clip_otherwise(
+    predictor: Predictor, whole: Prediction, tmp_path: Path, name: str, how: dict, missing: dict[str, str]
+) -> None:
+    seconds = how.pop("seconds", 2.0) if "seconds" in how else 2.0
+    answer = predictor.predict(talk(tmp_path / name, 2.0, seconds, **how), text=WORDS)
+    assert answer.sentiment is not None
+    assert np.isfinite(answer.sentiment)
+    assert {m: spans[0].reason for m, spans in answer.missing.items() if answer.observed[m] == 0} == missing
+    assert whole.low is not None
+    assert whole.high is not None
+    if not missing and name != "cut.mp4":
+        assert whole.low <= answer.sentiment <= whole.high
+        assert answer.observed["vision"] > 0.9
+    if missing:
+        assert answer.high - answer.low >= whole.high - whole.low - 1e-9  # type: ignore[operator]
+
+
+def test_without_words_and_without_anything(predictor: Predictor, clip: Path, tmp_path: Path, talks_run: Run) -> None:
+    mute = predictor.predict(clip)
+    assert [span.reason for span in mute.missing["text"]] == ["no transcript"]
+    assert mute.shapley["text"] == 0
+    blank = talk(tmp_path / "blank.mp4", picture=lambda t: np.full((120, 160, 3), 90, np.uint8), sound=silence)
+    nothing = predictor.predict(blank)
+    assert nothing.all_missing
+    assert nothing.sentiment == pytest.approx(talks_run.about["network"]["prior"])
+    assert set(nothing.missing) == {"text", "audio", "vision"}
+    assert "nothing could be observed" in str(nothing)
+
+
+def test_words_alone(predictor: Predictor) -> None:
+    answer = predictor.predict(None, text=WORDS)
+    assert answer.observed == {"text": 1.0, "audio": 0.0, "vision": 0.0}
+    assert answer.file is None
+    with pytest.raises(MitrError, match="name a file, or give --text"):
+        predictor.predict(None)
+
+
+def test_modalities_left_out_are_not_even_read(talks_run: Run, clip: Path, tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache")
+    answer = Predictor(talks_run, missing=["audio", "vision"], cache=cache).predict(clip, text=WORDS)
+    assert answer.observed == {"text": 1.0, "audio": 0.0, "vision": 0.0}
+    assert answer.missing["audio"][0].reason == "left out as asked"
+    assert not list(cache.folder.glob("*/*/*"))
+    with pytest.raises(MitrError, match="--missing names 'sound'; it must be text, audio or vision"):
+        Predictor(talks_run, missing=["sound"])
+
+
+def test_the_moments_that_mattered(predictor: Predictor, clip: Path, tmp_path: Path) -> None:
+    answer = predictor.predict(clip, text=WORDS, explain=True)
+    words = [moment for moment in answer.moments if moment.start is None]
+    stretches = [moment for moment in answer.moments if moment.start is not None]
+    assert 1 <= len(words) <= 3
+    assert 1 <= len(stretches) <= 2
+    assert all(moment.text in WORDS for moment in words)
+    sizes = [abs(moment.change) for moment in words]
+    assert sizes == sorted(sizes, reverse=True)
+    shutil.copy(clip, tmp_path / "timed.mp4")
+    cue = "WEBVTT\n\n00:00.000 --> 00:02.000\n<00:00.100>I <00:00.300>loved <00:01.200>this <00:01.500>film\n"
+    (tmp_path / "timed.vtt").write_text(cue)
+    timed = predictor.predict(tmp_path / "timed.mp4", explain=True)
+    assert timed.text == "I loved this film"
+    assert all(moment.start is not None for moment in timed.moments)
+    assert {moment.text for moment in timed.moments} <= {"I loved", "this film"}
+
+
+def test_a_hidden_word_is_what_the_change_says(predictor: Predictor, clip: Path) -> None:
+    answer = predictor.predict(clip, text="wonderful", explain=True)
+    moment = next(m for m in answer.moments if m.start is None)
+    assert moment.text == "wonderful"
+    without = predictor.predict(clip, text="")
+    assert answer.sentiment is not None
+    assert without.sentiment is not None
+    assert moment.change == pytest.approx(answer.sentiment - without.sentiment, abs=0.5)
+    assert moment.change != 0
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six seconds: a face until 4 s, words in two cues, a pause between 2.4 and 3.6 s."""
+
+    def pictures(time: float) -> np.ndarray:
+        return face_at(time, 2.0) if time < 4 else np.full((240, 320, 3), int(90 + 20 * time) % 256, np.uint8)
+
+    def sound(times: np.ndarray) -> np.ndarray:
+        return np.where((times > 2.4) & (times < 3.6), 0, tone(times, 200.0))
+
+    folder = tmp_path_factory.mktemp("long")
+    path = talk(folder / "long.mp4", 2.0, 6.0, picture=pictures, sound=sound)
+    first = "1\n00:00:00,200 --> 00:00:02,300\nI loved this film\n"
+    second = "2\n00:00:03,700 --> 00:00:05,900\nbut the end is bad\n"
+    (folder / "long.srt").write_text(f"{first}\n{second}")
+    return path
+
+
+def test_a_timeline_by_subtitles(predictor: Predictor, long: Path) -> None:
+    answer = predictor.predict(long, segments="subtitles")
+    assert [(part.start, part.stop) for part in answer.segments] == [(0.2, 2.3), (3.7, 5.9)]
+    assert [part.text for part in answer.segments] == ["I loved this film", "but the end is bad"]
+    assert answer.segments[0].observed["vision"] > 0.9
+    assert 0.05 < answer.segments[1].observed["vision"] < 0.3
+    late = answer.segments[1].missing["vision"][-1]
+    assert late.start == pytest.approx(4.0, abs=0.11)
+    assert late.stop == pytest.approx(5.9, abs=0.11)
+
+
+def test_a_timeline_by_pauses_and_by_windows(predictor: Predictor, long: Path) -> None:
+    found = predictor.predict(long, segments="silence").segments
+    assert any(part.start == pytest.approx(3.0, abs=0.2) for part in found)
+    found = predictor.predict(long, segments="windows", window=2.0).segments
+    assert [round(part.start) for part in found] == [0, 2, 4]
+    assert found[1].missing["audio"][0].start == pytest.approx(2.4, abs=0.1)
+    assert found[1].text == ""
+    plain = predictor.predict(long, text="no times", segments="windows", window=2.0)
+    assert any("the text has no times" in note for note in plain.notes)
+
+
+def test_a_segment_is_answered_as_the_clip_of_it_would_be(predictor: Predictor, long: Path) -> None:
+    one = predictor.predict(long, segments="windows", window=100.0)
+    assert len(one.segments) == 1
+    assert one.segments[0].sentiment == pytest.approx(one.sentiment, abs=1e-5)
+
+
+def test_a_run_on_features_that_no_clip_can_give(small: Dataset, clip: Path, tmp_path: Path) -> None:
+    run = train(small, tmp_path / "run", options(1), quiet=True)
+    with pytest.raises(MitrError) as refused:
+        Predictor(run)
+    said = str(refused.value)
+    for part in ("text (embeddings of width", "audio (features of width", "vision (features", "mitr extract CLIPS"):
+        assert part in said
+    assert "mitr evaluate" in said
+    assert "--missing" not in said  # nothing would be left
+
+
+def test_a_run_on_words_and_foreign_sound_answers_by_words(small_text: Dataset, clip: Path, tmp_path: Path) -> None:
+    run = train(small_text, tmp_path / "run", options(1), quiet=True)
+    with pytest.raises(MitrError, match=r"or leave them out with --missing audio,vision"):
+        Predictor(run)
+    answer = Predictor(run, missing=["audio", "vision"], cache=Cache(tmp_path / "cache")).predict(clip, text=WORDS)
+    assert answer.observed["text"] == 1.0
+
+
+def test_no_calibration_is_said(talks_run: Run, clip: Path, tmp_path: Path) -> None:
+    shutil.copytree(talks_run.folder, tmp_path / "run")
+    (tmp_path / "run" / "conformal.json").unlink()
+    about = json.loads((tmp_path / "run" / "run.json").read_text())
+    about["data"]["folder"] = str(tmp_path / "gone")
+    (tmp_path / "run" / "run.json").write_text(json.dumps(about))
+    answer = Predictor(tmp_path / "run", cache=Cache(tmp_path / "cache")).predict(clip, text=WORDS)
+    assert (answer.low, answer.high, answer.level) == (None, None, None)
+    assert any("carries no calibration" in note for note in answer.notes)
+
+
+def test_the_command_goes_on_past_a_bad_file(
+    talks_run: Run, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.mp4").write_text("no media")
+    files = [str(clip), str(tmp_path / "bad.mp4"), str(tmp_path / "none.mp4"), str(clip)]
+    words = ["predict", str(talks_run.folder), *files]
+    words += ["--cache", str(tmp_path / "cache")]
+    assert main([*words, "--json"]) == 2
+    said = capsys.readouterr()
+    lines = [json.loads(line) for line in said.out.splitlines()]
+    assert [line["file"] for line in lines] == files
+    assert lines[0]["sentiment"] == lines[3]["sentiment"]
+    assert "bad.mp4" in lines[1]["error"]
+    assert "2 of 4 clips could not be answered" in said.err
+    assert main(words[:3] + words[6:]) == 0
+    assert capsys.readouterr().out.startswith(f"{clip}  2.0 s\n  sentiment  ")
+
+
+def test_the_command_writes_timelines(talks_run: Run, long: Path, tmp_path: Path) -> None:
+    words = ["predict", str(talks_run.folder), str(long), "--segments", "subtitles", "--cache", str(tmp_path / "cache")]
+    assert main([*words, "--out", str(tmp_path / "lines")]) == 0
+    assert sorted(path.name for path in (tmp_path / "lines").iterdir()) == ["long.csv", "long.json", "long.png"]
+    table = pd.read_csv(tmp_path / "lines" / "long.csv")
+    assert table["start"].tolist() == [0.2, 3.7]
+    assert {"sentiment", "low", "high", "observed_vision", "shapley_text", "missing", "text"} <= set(table)
+    assert json.loads((tmp_path / "lines" / "long.json").read_text())["segments"][1]["text"] == "but the end is bad"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["RUN"], "name a file, or give --text"),
+        (["RUN", "a.mp4", "b.mp4", "--text", "hi"], "--text is of one clip, but 2 are named"),
+        (["RUN", "a.mp4", "--out", "x"], "--out is for timelines"),
+        (["RUN", "a.mp4", "--window", "0"], "--window is 0.0; it must be above 0 s"),
+        (["nowhere", "a.mp4"], "nowhere is not a mitr run"),
+    ],
+)
+def test_bad_words(
+    words: list[str], message: str, talks_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(talks_run.folder) if word == "RUN" else word for word in words]
+    assert main(["predict", *words, "--cache", str(tmp_path / "cache")]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_classes_have_probabilities(clips: Path, talks_cache: Path, assets: None, tmp_path: Path) -> None:
+    from mitr.media.extracting import extract
+
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "Raw").symlink_to(clips / "Raw")
+    table = pd.read_csv(clips / "label.csv")
+    table["label"] = np.where(table["label"] > 0, "glad", "sad")
+    table.to_csv(tmp_path / "clips" / "label.csv", index=False)
+    data = extract(tmp_path / "clips", tmp_path / "data", jobs=1, cache=talks_cache, quiet=True).dataset
+    run = train(data, tmp_path / "run", options(1), quiet=True)
+    answer = Predictor(run, cache=Cache(talks_cache)).predict(clips / "Raw" / "video0" / "0.mp4", explain=True)
+    assert set(answer.probabilities) == {"glad", "sad"}
+    assert sum(answer.probabilities.values()) == pytest.approx(1)
+    assert answer.category == max(answer.probabilities, key=lambda name: answer.probabilities[name])
+    assert answer.sentiment is None
+    assert answer.low is None
+
+
+def test_a_run_carries_on_without_its_data(talks_run: Run, clip: Path, whole: Prediction, tmp_path: Path) -> None:
+    """Moved, with its data gone: the folder has all that an answer takes."""
+    moved = tmp_path / "moved"
+    shutil.copytree(talks_run.folder, moved)
+    about = json.loads((moved / "run.json").read_text())
+    about["data"]["folder"] = str(tmp_path / "gone")
+    (moved / "run.json").write_text(json.dumps(about))
+    answer = Predictor(moved, cache=Cache(tmp_path / "cache")).predict(clip, text=WORDS)
+    assert (answer.sentiment, answer.low, answer.high) == (whole.sentiment, whole.low, whole.high)
+
+
+def test_a_long_clip_is_said_to_be_long(predictor: Predictor, tmp_path: Path) -> None:
+    path = talk(tmp_path / "long.wav", picture=None, seconds=62.0, audio_rate=16000, layout="mono")
+    answer = predictor.predict(path)
+    assert any("62 s were answered as one sample" in note for note in answer.notes)
