@@ -80,8 +80,8 @@ def variants(found: dict[str, Any]) -> list[str]:
         *lines,
         "",
         f"Do files that show and say the same stay inside the 90 % band of the clip as it is? {beyond[0].upper()}"
-        f"{beyond[1:]}. The band is narrow here, {min(widths):.2f} to {max(widths):.2f} wide, since made clips are "
-        f"easy (validation MAE {found['validation_mae']:.2f}).",
+        f"{beyond[1:]}. The band is narrow here, at least {min(widths):.2f} wide, since made clips are easy "
+        f"(validation MAE {found['validation_mae']:.2f}).",
     ]
 
 
