@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mitr.__main__ import COMMANDS, first_line, main
+from mitr.data.store import Dataset
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 BLOCK = re.compile(r"<!-- tested -->\n```(bash|python)\n(.*?)```", flags=re.DOTALL)
@@ -17,6 +18,7 @@ QUICK = {
     "robustness": ["--train.max_epochs", "1", "--train.threads", "1", "--rates", "[0.0,1.0]", "--quiet"],
     "bench": ["--train.max_epochs", "1", "--train.threads", "1", "--jobs", "1", "--quiet"],
     "evaluate": ["--resamples", "20", "--quiet"],
+    "extract": ["--quiet"],
 }
 
 
@@ -24,7 +26,7 @@ def run_commands(block: str, shared: Path | None = None) -> int:
     """Run a block's lines as they stand, but for as short a time as possible; how many there were."""
     lines = block.strip().splitlines()
     for line in lines:
-        words = shlex.split(line.replace("$MITR_SHARED", str(shared)))
+        words = shlex.split(line.replace("$MITR_SHARED", str(shared)), comments=True)
         assert words[0] == "mitr"
         assert main([*words[1:], *QUICK.get(words[1], [])]) == 0, line
     return len(lines)
@@ -32,7 +34,7 @@ def run_commands(block: str, shared: Path | None = None) -> int:
 
 def test_first_steps_and_the_python_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert [language for language, _ in TESTED] == ["bash", "python", "bash", "bash"]
+    assert [language for language, _ in TESTED] == ["bash", "python", "bash", "bash", "bash"]
     assert run_commands(TESTED[0][1]) == 4
     assert (tmp_path / "reports" / "first" / "report.html").is_file()
     exec(TESTED[1][1], {})
@@ -41,9 +43,28 @@ def test_first_steps_and_the_python_lines(tmp_path: Path, monkeypatch: pytest.Mo
     assert (tmp_path / "reports" / "sure" / "shapley.csv").is_file()
 
 
+def test_own_clips(
+    assets: None,
+    clips: Path,
+    talks_data: Dataset,
+    talks_cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MITR_CACHE", str(tmp_path))
+    (tmp_path / "features").symlink_to(talks_cache)  # where the made clips were read already
+    (tmp_path / "clips").symlink_to(clips)
+    (tmp_path / "new.mp4").symlink_to(clips / "Raw" / "video0" / "0.mp4")
+    assert run_commands(TESTED[3][1]) == 4
+    said = capsys.readouterr().out
+    assert "new.mp4  1.2 s\n  sentiment  " in said
+
+
 def test_real_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run_commands(TESTED[3][1], shared.resolve()) == 5
+    assert run_commands(TESTED[4][1], shared.resolve()) == 5
     assert (tmp_path / "reports" / "mmmo" / "report.html").is_file()
     assert (tmp_path / "runs" / "mosi-robustness" / "report.html").is_file()
 
