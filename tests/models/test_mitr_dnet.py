@@ -109,8 +109,8 @@ def test_dropping_nothing_leaves_nothing_to_restore_or_to_distil() -> None:
     _, terms = model.losses(complete, complete, targets(LABELS))
     for m in DIMS:
         assert terms[f"reconstruction_{m}"] == 0
-        assert terms[f"distill_unimodal_{m}"] == 0
-    assert terms["task_student"] == terms["task_teacher"]
+        assert terms[f"distill_unimodal_{m}"] < 1e-12  # one pass for both views may round them differently
+    torch.testing.assert_close(terms["task_student"], terms["task_teacher"], rtol=1e-6, atol=0)
 
 
 def test_reconstruction_counts_dropped_steps_only() -> None:

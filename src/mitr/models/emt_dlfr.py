@@ -27,6 +27,7 @@ from mitr.losses import masked
 from mitr.losses.task import Task
 from mitr.models.base import Model, check_options, read_options
 from mitr.nn.attention import Attention, attention_mask
+from mitr.nn.dropout import dropout
 from mitr.nn.recurrent import Recurrent
 from mitr.nn.simsiam import SimSiamHead
 from mitr.nn.utterance import summary_of
@@ -151,7 +152,7 @@ class EMTDLFR(Model):
         projected, predicted = {}, {}
         for name, vector in vectors.items():
             projected[name], predicted[name] = self.simsiam[name](vector, present[name])
-        hidden = F.dropout(torch.cat(list(vectors.values()), dim=1), self.options.dropout_head, self.training)
+        hidden = dropout(torch.cat(list(vectors.values()), dim=1), self.options.dropout_head, self.training)
         hidden = F.relu(self.head_inner(F.relu(self.head_in(hidden))))
         with torch.autocast(hidden.device.type, enabled=False):  # bf16 would leave a score two or three digits
             prediction = self.task.answer(self.head_out(hidden.float()))
@@ -280,7 +281,7 @@ class Block(nn.Module):
         own = self.self_norm(x)
         x = x + self.self_attention(own, own, own_mask)
         content, gate = self.feed_in(self.feed_norm(x)).chunk(2, dim=-1)
-        return x + self.feed_out(F.dropout(content * F.gelu(gate), self.dropout, self.training))
+        return x + self.feed_out(dropout(content * F.gelu(gate), self.dropout, self.training))
 
 
 def linear_unless_equal(dim: int, out: int, bias: bool = True) -> nn.Module:

@@ -27,6 +27,7 @@ from mitr.losses import masked
 from mitr.losses.subspaces import central_moments, orthogonality
 from mitr.losses.task import Task
 from mitr.models.base import Model, check_options, read_options
+from mitr.nn.dropout import dropout
 from mitr.nn.masked import masked_mean
 from mitr.nn.recurrent import Recurrent
 from mitr.text.encoder import with_cls
@@ -132,7 +133,7 @@ class MISA(Model):
             shared[m] = self.shared(projected[m]).sigmoid()
             restored[m] = self.restore[m](private[m] + shared[m])
         fused = self.fusion(torch.stack([*private.values(), *shared.values()], dim=1))  # (B, 2 M, S)
-        hidden = F.relu(F.dropout(self.head_in(fused.flatten(1)), self.options.dropout_head, self.training))
+        hidden = F.relu(dropout(self.head_in(fused.flatten(1)), self.options.dropout_head, self.training))
         with torch.autocast(hidden.device.type, enabled=False):  # bf16 would leave a score two or three digits
             prediction = self.task.answer(self.head_out(hidden.float()))
         present = {m: view[m].present for m in self.modalities}

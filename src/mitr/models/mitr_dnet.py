@@ -25,12 +25,13 @@ from mitr.data.schema import MODALITIES
 from mitr.losses import masked
 from mitr.losses.task import Task
 from mitr.models.base import Model
+from mitr.nn.dropout import dropout
 from mitr.nn.fusion import MeanFusion, TransformerFusion
 from mitr.nn.masked import masked_mean
 from mitr.nn.simsiam import SimSiamHead
 from mitr.nn.temporal import BidirectionalTemporal
 from mitr.nn.unimodal import UnimodalEncoder
-from mitr.views import Targets, View
+from mitr.views import Steps, Targets, View
 
 WIDTH, LEVELS = 25, 4
 DIM = WIDTH * LEVELS  # D = 100, the common width
@@ -106,21 +107,37 @@ class MitrDNet(Model):
 
     def states(self, view: View) -> States:
         """Everything that the losses need of one view."""
+        return self._states(view, {m: self.sequences(m, [view[m]])[0] for m in self.dims})
+
+    def states_of_both(self, one: View, other: View) -> tuple[States, States]:
+        """`states` of two views of the same samples, at the price of little more than one."""
+        pairs = {m: self.sequences(m, [one[m], other[m]]) for m in self.dims}
+        first, second = ({m: pair[i] for m, pair in pairs.items()} for i in (0, 1))
+        return self._states(one, first), self._states(other, second)
+
+    def sequences(self, modality: str, views: list[Steps]) -> list[Tensor]:
+        """The states (B, T, D) of a modality's steps in each view; views with the same valid steps share one pass."""
+        first = views[0].valid
+        if any(not torch.equal(first, steps.valid) for steps in views[1:]):
+            return [self.sequences(modality, [steps])[0] for steps in views]
+        values = torch.cat([steps.values for steps in views]) if len(views) > 1 else views[0].values
+        encoded = self.encoder[modality](values, first.repeat(len(views), 1)).chunk(len(views))  # (B, T, d_m) each
+        temporal = self.temporal[modality]
+        assert isinstance(temporal, BidirectionalTemporal)
+        return temporal.of_views(encoded, first)
+
+    def _states(self, view: View, sequence: dict[str, Tensor]) -> States:
         pooled: dict[str, Tensor] = {}
-        sequence: dict[str, Tensor] = {}
         projected: dict[str, Tensor] = {}
         predicted: dict[str, Tensor] = {}
         present = {m: view[m].present for m in self.dims}
         for m in self.dims:
-            steps = view[m]
-            encoded = self.encoder[m](steps.values, steps.valid)  # (B, T, d_m)
-            sequence[m] = self.temporal[m](encoded, steps.valid)  # (B, T, D)
-            mean = masked_mean(sequence[m], steps.valid)  # (B, D)
+            mean = masked_mean(sequence[m], view[m].valid)  # (B, D)
             projected[m], predicted[m] = self.simsiam[m](mean, present[m])
             pooled[m] = torch.where(present[m][:, None], mean, self.absence[m].to(mean.dtype))
         samples = len(next(iter(pooled.values())))
         fused = self.fusion(*(pooled[m] if m in pooled else self.absence[m].expand(samples, -1) for m in MODALITIES))
-        hidden = F.dropout(F.relu(self.head_in(fused)), self.dropout_head, self.training)
+        hidden = dropout(F.relu(self.head_in(fused)), self.dropout_head, self.training)
         with torch.autocast(hidden.device.type, enabled=False):  # bf16 would leave a score two or three digits
             prediction = self.task.answer(self.head_out(hidden.float()))
         return States(prediction, fused, pooled, sequence, projected, predicted, present)
@@ -136,10 +153,10 @@ class MitrDNet(Model):
             targets: labels (B,), NaN where not known, and weights.
             teacher: a frozen MitrDNet; None: this network is its own teacher.
         """
-        student = self.states(incomplete)
         if teacher is None:
-            guide = self.states(complete)
+            student, guide = self.states_of_both(incomplete, complete)
         else:
+            student = self.states(incomplete)
             with torch.no_grad():
                 guide = teacher.states(complete)  # type: ignore[operator]
         seen = ~self.nothing_observed(complete)

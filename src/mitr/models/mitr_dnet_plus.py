@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from mitr.config import LossConfig, ModelConfig
 from mitr.errors import MitrError
@@ -24,6 +23,7 @@ from mitr.losses import masked
 from mitr.losses.task import Task
 from mitr.models.base import Model, check_options, read_options
 from mitr.nn.crossmodal import CrossmodalLayer, Dropouts
+from mitr.nn.dropout import Dropout, dropout
 from mitr.nn.masked import masked_mean
 from mitr.nn.utterance import summary_of
 from mitr.views import Steps, Targets, View
@@ -136,7 +136,7 @@ class MitrDNetPlus(Model):
         return own[term] if term in own else float(getattr(self.loss_config, term))
 
     def _drop(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.options.dropout, self.training)
+        return dropout(x, self.options.dropout, self.training)
 
 
 class StepTokens(nn.Module):
@@ -167,7 +167,7 @@ class Reading(nn.Sequential):
     """Features (…, dim) to tokens (…, width): LayerNorm, dropout, one linear layer."""
 
     def __init__(self, dim: int, width: int, dropout: float):
-        super().__init__(nn.LayerNorm(dim), nn.Dropout(dropout), nn.Linear(dim, width))
+        super().__init__(nn.LayerNorm(dim), Dropout(dropout), nn.Linear(dim, width))
 
 
 def _learned(width: int) -> nn.Parameter:

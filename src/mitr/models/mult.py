@@ -22,6 +22,7 @@ from mitr.config import LossConfig, ModelConfig
 from mitr.losses.task import Task
 from mitr.models.base import Model, check_options, read_options
 from mitr.nn.crossmodal import CrossmodalEncoder, CrossmodalOptions, StepProjection
+from mitr.nn.dropout import dropout
 from mitr.text.encoder import with_cls
 from mitr.views import Targets, View
 
@@ -100,7 +101,7 @@ class MulT(Model):
         for m in self.dims:
             steps = with_cls(view[m])
             inside = torch.ones_like(steps.valid) if o.released else steps.valid
-            x = F.dropout(steps.values, o.dropout_text if m == "text" else 0.0, self.training)
+            x = dropout(steps.values, o.dropout_text if m == "text" else 0.0, self.training)
             values[m] = self.project[m](x, inside)
             valid[m] = inside[:, : values[m].shape[1]]
         found = {}
@@ -115,7 +116,7 @@ class MulT(Model):
 
     def answer(self, joined: Tensor) -> Tensor:
         """The summaries side by side -> the last layer (B, outputs)."""
-        inner = F.dropout(F.relu(self.head_in(joined)), self.options.dropout_head, self.training)
+        inner = dropout(F.relu(self.head_in(joined)), self.options.dropout_head, self.training)
         joined = joined + self.head_inner(inner)
         with torch.autocast(joined.device.type, enabled=False):  # bf16 would leave a score two or three digits
             last: Tensor = self.head_out(joined.float())

@@ -29,6 +29,7 @@ from mitr.config import LossConfig, ModelConfig
 from mitr.losses import masked
 from mitr.losses.task import Task
 from mitr.models.base import Model, check_options, read_options
+from mitr.nn.dropout import dropout
 from mitr.nn.utterance import RecurrentEncoder, summary_of
 from mitr.views import NO_LABELS, Targets, View
 
@@ -244,7 +245,7 @@ class Head(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, D) -> (B, outputs) and the features (B, F)."""
-        features = F.relu(self.first(F.dropout(x, self.dropout, self.training)))
+        features = F.relu(self.first(dropout(x, self.dropout, self.training)))
         hidden = F.relu(self.inner(features))
         with torch.autocast(hidden.device.type, enabled=False):  # bf16 would leave a score two or three digits
             return self.last(hidden.float()), features

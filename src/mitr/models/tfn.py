@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from mitr.config import LossConfig, ModelConfig
 from mitr.losses.task import Task
 from mitr.models.base import Model, check_options, read_options
+from mitr.nn.dropout import dropout
 from mitr.nn.utterance import PooledEncoder, RecurrentEncoder
 from mitr.text.encoder import with_cls
 from mitr.views import Targets, View
@@ -97,7 +98,7 @@ class TFN(Model):
 
     def forward(self, view: View) -> Tensor:
         """A view -> predictions (B,)."""
-        hidden = F.dropout(self.product(view), self.options.dropout_head, self.training)
+        hidden = dropout(self.product(view), self.options.dropout_head, self.training)
         hidden = F.relu(self.head_inner(F.relu(self.head_in(hidden))))
         with torch.autocast(hidden.device.type, enabled=False):  # bf16 would leave a score two or three digits
             last = self.head_out(hidden.float())

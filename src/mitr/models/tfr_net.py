@@ -28,6 +28,7 @@ from mitr.losses import masked
 from mitr.losses.task import Task
 from mitr.models.base import Model, check_options, read_options
 from mitr.nn.crossmodal import CrossmodalEncoder, CrossmodalOptions, StepProjection
+from mitr.nn.dropout import dropout
 from mitr.nn.masked import RowBatchNorm
 from mitr.nn.recurrent import Recurrent
 from mitr.text.encoder import with_cls
@@ -150,7 +151,7 @@ class TFRNet(Model):
         whole = {m: with_cls(view[m]) for m in self.dims}
         valid = {m: torch.ones_like(s.valid) if o.released else s.valid for m, s in whole.items()}
         values = {
-            m: self.project[m](F.dropout(s.values, o.dropout_text if m == "text" else 0.0, self.training), valid[m])
+            m: self.project[m](dropout(s.values, o.dropout_text if m == "text" else 0.0, self.training), valid[m])
             for m, s in whole.items()
         }  # (B, T, D)
         aligned, vector = {}, {}
@@ -160,9 +161,9 @@ class TFRNet(Model):
             aligned[m] = torch.cat([self.own[m](values[m], valid[m]), *read], dim=2)
             summary = self.summary[m](aligned[m], steps.valid, valid[m])
             vector[m] = torch.where(steps.present[:, None], summary, self.absence[m].to(summary.dtype))
-            vector[m] = F.dropout(vector[m], o.dropout_vector, self.training)
+            vector[m] = dropout(vector[m], o.dropout_vector, self.training)
         hidden = self.head_in(self.head_norm(torch.cat(list(vector.values()), dim=1)))
-        hidden = F.dropout(F.leaky_relu(hidden), o.dropout_head, self.training)
+        hidden = dropout(F.leaky_relu(hidden), o.dropout_head, self.training)
         with torch.autocast(hidden.device.type, enabled=False):  # bf16 would leave a score two or three digits
             prediction = self.task.answer(self.head_out(hidden.float()))
         return States(prediction, aligned, valid, vector)

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from mitr.errors import MitrError
 from mitr.nn.attention import Attention, attention_mask
+from mitr.nn.dropout import dropout
 from mitr.nn.unimodal import sinusoids
 
 Positions = Literal["all", "nonzero", "none"]
@@ -139,7 +140,7 @@ class CrossmodalEncoder(nn.Module):
         if self.positions != "none":
             table = sinusoids(x.shape[1], x.shape[2]).to(x)  # (T, D)
             scaled = scaled + (table if self.positions == "all" else table * (x[:, :, :1] != 0))
-        return F.dropout(scaled, self.dropouts.embedding, self.training)
+        return dropout(scaled, self.dropouts.embedding, self.training)
 
 
 class CrossmodalLayer(nn.Module):
@@ -158,9 +159,9 @@ class CrossmodalLayer(nn.Module):
         """(B, T, D), (B, S, D) or None for x itself, (B, 1 or T, S) bool and (B, 1, 1) bool -> (B, T, D)."""
         query = self.attention_norm(x)
         read = self.attention(query, query if context is None else self.attention_norm(context), mask)
-        x = x + F.dropout(read, self.dropouts.residual, self.training) * something
-        inner = F.dropout(F.relu(self.feed_in(self.feed_norm(x))), self.dropouts.inner, self.training)
-        return x + F.dropout(self.feed_out(inner), self.dropouts.residual, self.training)
+        x = x + dropout(read, self.dropouts.residual, self.training) * something
+        inner = dropout(F.relu(self.feed_in(self.feed_norm(x))), self.dropouts.inner, self.training)
+        return x + dropout(self.feed_out(inner), self.dropouts.residual, self.training)
 
 
 class StepProjection(nn.Module):

@@ -2,9 +2,9 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from mitr.nn.attention import Attention
+from mitr.nn.dropout import dropout
 
 
 class TransformerFusion(nn.Module):
@@ -59,7 +59,7 @@ class FusionBranch(nn.Module):
     def meet_text(self, own: Tensor, text: Tensor, position: Tensor) -> Tensor:
         """SA(own + position + text) + own, all (B, S, D)."""
         x = own + position + text
-        x = x + F.dropout(self.self_attention(x, x), 0.1, self.training)
+        x = x + dropout(self.self_attention(x, x), 0.1, self.training)
         return x + self.feed(x) + own
 
     def forward(self, own: Tensor, other: Tensor) -> Tensor:
@@ -81,5 +81,5 @@ class Adapter(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, S, D) -> (B, S, D)."""
-        inner = F.dropout(self.activation(self.down(self.norm(x))), self.dropout, self.training)
-        return F.dropout(self.up(inner), self.dropout, self.training)
+        inner = dropout(self.activation(self.down(self.norm(x))), self.dropout, self.training)
+        return dropout(self.up(inner), self.dropout, self.training)

@@ -25,19 +25,27 @@ class RowBatchNorm(nn.BatchNorm1d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, D) -> (n, D)."""
+        """(n, D) -> (n, D); or (n, S, D): S streams that are normalised each by itself, as in S calls one by one."""
         if not len(x):
             return x
-        from_batch = self.training and len(x) > 1
-        if from_batch and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-        return F.batch_norm(
-            x,
-            self.running_mean,
-            self.running_var,
-            self.weight,
-            self.bias,
-            from_batch,
-            self.momentum or 0.0,
-            self.eps,
-        )
+        if not self.training or len(x) == 1:
+            rows = x.reshape(-1, x.shape[-1])
+            known = F.batch_norm(rows, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+            return known.view(x.shape)
+        streams = x[0].numel() // x.shape[-1]
+        weight, bias = (p if p is None or streams == 1 else p.repeat(streams) for p in (self.weight, self.bias))
+        mean, var = (torch.zeros(streams * x.shape[-1], device=x.device) for _ in range(2))
+        momentum = 1.0  # so that both are this batch's own
+        normal = F.batch_norm(x.flatten(1), mean, var, weight, bias, True, momentum, self.eps)
+        self._remember(mean.view(streams, -1), var.view(streams, -1))
+        return normal.view(x.shape)
+
+    @torch.no_grad()
+    def _remember(self, means: Tensor, variances: Tensor) -> None:
+        """Take (S, D) statistics of this batch into the running ones, one after the other."""
+        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
+            return
+        for mean, variance in zip(means, variances, strict=True):
+            self.running_mean.lerp_(mean, self.momentum or 0.0)
+            self.running_var.lerp_(variance, self.momentum or 0.0)
+        self.num_batches_tracked.add_(len(means))

@@ -7,6 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mitr.nn.attention import Attention, attention_mask
+from mitr.nn.dropout import dropout
+from mitr.nn.masked import put_rows
+
+WIDE = 128  # features from which taking rows out costs less than multiplying padding
 
 
 class UnimodalEncoder(nn.Module):
@@ -45,11 +49,18 @@ class UnimodalEncoder(nn.Module):
         if self.skip_zero_positions:
             positions = positions * (x[:, :, :1] != 0)  # (B, T, D)
         x = math.sqrt(x.shape[2]) * x + positions
-        x = F.dropout(x, self.embedding_dropout, self.training)
+        x = dropout(x, self.embedding_dropout, self.training)
         normal = self.attention_norm(x)
         x = x + self.attention(normal, normal, attention_mask(valid, self.causal))
+        if x.shape[2] < WIDE:
+            return self._feed(x)
+        return put_rows(self._feed(x[valid]), valid)  # wide features are slow to multiply: padding is left out
+
+    def _feed(self, x: Tensor) -> Tensor:
+        """The feed-forward network and the last LayerNorm, of (..., D)."""
         x = x + self.feed_out(F.relu(self.feed_in(self.feed_norm(x))))
-        return self.norm(x)
+        normal: Tensor = self.norm(x)
+        return normal
 
 
 def sinusoids(steps: int, dim: int) -> Tensor:

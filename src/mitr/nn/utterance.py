@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mitr.nn.dropout import dropout
 from mitr.nn.masked import RowBatchNorm, masked_mean, put_rows
 from mitr.nn.recurrent import Recurrent
 from mitr.views import Steps
@@ -28,7 +29,7 @@ class PooledEncoder(nn.Module):
         """Steps of (B, T, D) -> (B, W)."""
         there = steps.present
         x = self.norm(masked_mean(steps.values, steps.valid)[there])  # (n, D)
-        x = F.dropout(x, self.dropout, self.training)
+        x = dropout(x, self.dropout, self.training)
         for layer in self.layers:
             x = F.relu(layer(x))
         return put_rows(x, there)
@@ -53,7 +54,7 @@ class RecurrentEncoder(nn.Module):
     def forward(self, steps: Steps) -> Tensor:
         """Steps of (B, T, D) -> (B, W)."""
         _, last = self.recurrent(steps.values, steps.valid.sum(dim=1))
-        return self.out(F.dropout(last, self.dropout, self.training)) * steps.present[:, None]
+        return self.out(dropout(last, self.dropout, self.training)) * steps.present[:, None]
 
 
 def summary_of(text: Steps) -> Tensor:

@@ -93,5 +93,4 @@ def load_optimizer_state(network: nn.Module, optimizer: torch.optim.Optimizer, t
     for full_name, tensor in tensors.items():
         name, _, key = full_name.rpartition("/")
         parameter = parameters[name]
-        place = tensor.device if key == "step" else parameter.device  # Adam counts its steps on the CPU
-        optimizer.state[parameter][key] = tensor.to(place, copy=True)
+        optimizer.state[parameter][key] = tensor.to(parameter.device, copy=True)

@@ -77,7 +77,7 @@ class Trainer:
         self.network = network.to_device(self.accelerator.device)
         weights, chances = rare_labels(train, config)
         self.order = Batches(train.costs(), config.train.batch_size, config.train.seed, chances)
-        optimizer = torch.optim.Adam(parameter_groups(network, config.train), foreach=True)
+        optimizer = torch.optim.Adam(parameter_groups(network, config.train), fused=True)
         self.wrapped: nn.Module
         self.wrapped, self.optimizer, self.loader = self.accelerator.prepare(
             network, optimizer, DataLoader(train, batch_sampler=self.order, collate_fn=train.collate)
