@@ -200,3 +200,29 @@ class TestTeacher:
         network = Network(Sum(), teacher=teacher).to_device(torch.device("meta"))
         assert network.prior.is_meta
         assert teacher.prior.is_meta
+
+
+def test_an_encoder_that_learns_reads_both_views_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    text = TextEncoder(TextConfig(finetune=True)).eval()
+    model = MitrDNet({"text": text.dim, "audio": DIMS["audio"]}, ModelConfig(), LossConfig()).eval()
+    network = Network(model, text).eval()
+    steps = tokens()
+    audio = make_view(ALL_PRESENT)["audio"]
+    rows = len(steps.values)
+    complete = {"text": steps, "audio": Steps(*(part[:rows] for part in audio[:4]))}
+    hidden = steps._replace(values=steps.values.clone(), available=steps.available.clone())
+    hidden.values[0, 2], hidden.available[0, 2] = text.unknown, False
+    incomplete = complete | {"text": hidden}
+    calls: list[int] = []
+    inner = text.model.forward
+    monkeypatch.setattr(text.model, "forward", lambda *a, **k: (calls.append(len(k["input_ids"])), inner(*a, **k))[1])
+    both = network._encode_both(complete, incomplete)
+    assert len(calls) == 1
+    for view, found in zip((complete, incomplete), both, strict=True):
+        alone = network.encode(view)
+        close(found["text"].values, alone["text"].values, 1e-4)
+        close(found["text"].summary, alone["text"].summary, 1e-4)
+        assert torch.equal(found["text"].available, alone["text"].available)
+        assert found["audio"] is view["audio"]
+    assert not torch.equal(both[0]["text"].values, both[1]["text"].values)

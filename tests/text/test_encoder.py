@@ -271,3 +271,21 @@ def test_ids_of_another_vocabulary_are_refused_by_its_name(minilm: TextEncoder) 
         MitrError, match=r"here: its token ids are of bert-base-chinese .*--text.encoder bert-base-chinese"
     ):
         minilm.check_vocabulary("bert-base-chinese", "here")
+
+
+def test_steps_that_are_left_out_cost_nothing_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Holes are moved together for the encoder, each token keeping its position."""
+    encoder = TextEncoder(TextConfig(finetune=False, memory_mb=0)).eval()
+    steps = batch(((101, 7592, 2088, 2003, 2307, 102), (101, 2204, 102)), extra=4)
+    valid = steps.valid.clone()
+    valid[0, [2, 3]] = False
+    read: list[int] = []
+    inner = encoder.model.forward
+    monkeypatch.setattr(
+        encoder.model, "forward", lambda *a, **k: (read.append(k["input_ids"].shape[1]), inner(*a, **k))[1]
+    )
+    short = encoder._encode(steps.values, valid)
+    encoder.knows_positions = False
+    whole = encoder._encode(steps.values, valid)
+    assert read == [4, 10]
+    torch.testing.assert_close(short[valid], whole[valid], rtol=1e-4, atol=1e-4)

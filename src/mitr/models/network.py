@@ -70,7 +70,7 @@ class Network(nn.Module):
                 self._teacher[0].encode(complete), self.encode(incomplete), targets, self._teacher[0].model
             )
         else:
-            prediction, losses = self.model.losses(self.encode(complete), self.encode(incomplete), targets)
+            prediction, losses = self.model.losses(*self._encode_both(complete, incomplete), targets)
         return self._answer(prediction, incomplete, losses)
 
     def encode(self, view: View) -> dict[str, Steps]:
@@ -82,6 +82,16 @@ class Network(nn.Module):
             elif self.special_tokens:
                 encoded["text"] = without_cls(view["text"])
         return encoded
+
+    def _encode_both(self, one: View, other: View) -> tuple[dict[str, Steps], dict[str, Steps]]:
+        """`encode` of two views of the same samples; an encoder that learns reads both in one pass."""
+        if self.text is None or not self.text.finetune or "text" not in one:
+            return self.encode(one), self.encode(other)
+        first, second = one["text"], other["text"]
+        both = Steps(*(torch.cat(parts) for parts in zip(first[:4], second[:4], strict=True)))
+        read = self.text(both)
+        parts = [part.chunk(2) for part in read]
+        return tuple({**view, "text": Steps(*(p[i] for p in parts))} for i, view in enumerate((one, other)))  # type: ignore[return-value]
 
     @property
     def remembers_texts(self) -> bool:
