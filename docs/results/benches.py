@@ -280,7 +280,9 @@ The same options, one seed, eleven models each.
 ABLATIONS_HEAD = """## What each part of MITR-DNet is worth
 
 Protocol A, one model for all rates, the options of the benchmark above; each line takes one part away or changes it
-back (`experiments/ablations.yaml`).
+back (`experiments/ablations.yaml`). One seed: the tests are over videos and know nothing of other seeds, by which the
+complete model varies as the benchmark above says. With a frozen encoder and without vision no part of it is shown to
+help.
 """
 ICT_HEAD = """## Benchmark on ICT-MMMO: every model under protocols A, B, C1 and C2
 

@@ -1,18 +1,11 @@
 """The parts of docs/results.md about clips, from clips.json and clip_variants.json."""
 
-import json
-from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
+from benches import load  # beside this script
+
 CHAIN = ("decode audio", "sims33", "decode video", "face", "text and network")
 BARS = {"chain": 500.0, "peak_mb": 1200.0}  # ms per second of clip; MB
-
-
-def load(name: str) -> Any:
-    """A result file, or None while it does not exist."""
-    path = HERE / f"{name}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def sections() -> list[str]:
