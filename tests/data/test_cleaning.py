@@ -111,6 +111,9 @@ def test_row_sample_is_bounded_repeatable_and_fair() -> None:
     np.testing.assert_array_equal(samples[0], samples[1])
     assert len(np.unique(samples[0])) == 2000
     assert abs(samples[0].mean() - 10_000) < 500
+    place = sample.rows.ctypes.data
+    sample.add(rows)
+    assert sample.rows.ctypes.data == place  # a full sample is not copied again
     small = RowSample(1, 2000)
     small.add(rows[:1500])
     np.testing.assert_array_equal(small.rows, rows[:1500])

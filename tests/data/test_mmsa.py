@@ -1,13 +1,16 @@
 """Pickles in MMSA's layout, in all their variants, and what is said of those that do not fit."""
 
 import pickle
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from mitr.data import mapped
 from mitr.data.importing import import_dataset
+from mitr.data.mmsa import read_mmsa
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
 
@@ -216,6 +219,35 @@ def test_a_modality_may_lack_in_one_split(tmp_path: Path) -> None:
     data = load(tmp_path, {"train": split(), "test": split(vision=None, vision_lengths=None)})
     assert data.lengths["vision"].tolist() == [*LENGTHS, 0, 0, 0]
     assert "vision is absent from the whole of test" in " ".join(data.info.notes)
+
+
+def test_a_large_pickle_is_imported_in_little_memory(tmp_path: Path) -> None:
+    padding = {"audio": np.zeros((64, 4000, 8), np.float32), "audio_lengths": [3] * 64}
+    padding["audio"][:, :3] = 1
+    path = tmp_path / "set.pkl"
+    path.write_bytes(pickle.dumps({"train": split(64, **padding)}))
+    import_dataset(path, tmp_path / "first")  # what is imported or compiled on the way is not counted
+    tracemalloc.start()
+    data = import_dataset(path, tmp_path / "store")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert path.stat().st_size > 8_000_000
+    assert peak < 2_000_000
+    assert data.lengths["audio"].tolist() == [3] * 64
+
+
+def test_steps_are_views_whose_pages_go_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mapped, "KEPT", 1 << 20)
+    given: list[bool] = []
+    monkeypatch.setattr(mapped.MappedFile, "give_back", lambda file: given.append(True))
+    path = tmp_path / "set.pkl"
+    path.write_bytes(pickle.dumps({"train": split(64, audio=np.ones((64, 4000, 8), np.float32))}))
+    draft = read_mmsa(path, "raw")
+    before = len(given)
+    read = [draft.steps(row)["audio"].values for row in range(64)]
+    assert len(given) - before == 12  # each counts 125 KiB + 60 bytes + 64 KiB: the sixth goes beyond, then every fifth
+    assert not any(values.flags.writeable or values.flags.owndata for values in read)
+    assert np.shares_memory(read[5], draft.steps(5)["audio"].values)
 
 
 def test_ict_mmmo(shared: Path, tmp_path: Path) -> None:

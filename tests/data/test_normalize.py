@@ -97,3 +97,23 @@ def test_the_state_round_trips(tmp_path: Path) -> None:
     del tensors["audio.low"]
     with pytest.raises(MitrError, match=r"audio\.low"):
         Normalizer.from_tensors(tensors)
+
+
+def test_a_sample_is_scaled_into_its_place(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    for mode in ("zscore", "robust", "none"):
+        fitted = Normalizer.fit(store(tmp_path / mode, {"train": [values]}), NormalizeConfig(audio=mode))
+        before, place = values.copy(), np.full((7, 3), 9, np.float32)
+        there = np.array([True, False, True, True, True])
+        out = fitted.apply("audio", values, there, place[1:6])
+        assert np.shares_memory(out, place)
+        np.testing.assert_array_equal(place[1:6], fitted.apply("audio", values, there))
+        np.testing.assert_array_equal(place[[0, 6]], 9)
+        np.testing.assert_array_equal(values, before)
+
+
+def test_quantiles_of_a_few_columns_at_a_time_are_those_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(normalize, "COLUMNS", 2)
+    rows = np.random.default_rng(0).normal(size=(50, 5)).astype(np.float32)
+    found = normalize._quantiles(rows, 0.1)
+    np.testing.assert_array_equal(found, np.quantile(rows, [0.1, 0.9], axis=0).astype(np.float32))

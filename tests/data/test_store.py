@@ -1,7 +1,10 @@
 """Whatever goes into a store comes out of it."""
 
 import json
+import subprocess
+import sys
 import tempfile
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from mitr.data import mapped
 from mitr.data.schema import DatasetInfo, Modality, Source
 from mitr.data.store import Dataset, Sample, content_sha256, write_store
 from mitr.errors import MitrError
@@ -89,3 +93,42 @@ def test_damage_is_told(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(MitrError, match="damaged"):
         Dataset(tmp_path)
+
+
+def large(folder: Path) -> None:
+    values = np.arange(20 * 1000 * 64, dtype=np.float32).reshape(20, 1000, 64)
+    made = [Sample(str(i), "train", 1.0, features={"audio": part}) for i, part in enumerate(values)]
+    write_store(folder, made, DatasetInfo("x", (-3, 3), {"audio": Modality("features", 64)}, Source("x", "test")))
+
+
+def test_features_are_views_of_the_file(tmp_path: Path) -> None:
+    large(tmp_path)
+    tracemalloc.start()
+    data = Dataset(tmp_path)
+    read = [data.features("audio", row) for row in range(20)]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert sum(part.nbytes for part in read) == 20 * 1000 * 64 * 4
+    assert peak < 1 << 20
+    assert not any(part.flags.writeable or part.flags.owndata for part in read)
+    assert np.shares_memory(read[3], data.features("audio", 3))
+    np.testing.assert_array_equal(read[19][-1], np.arange(20 * 1000 * 64, dtype=np.float32)[-64:])
+
+
+def test_reading_all_samples_gives_their_pages_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    large(tmp_path)
+    monkeypatch.setattr(mapped, "KEPT", 1 << 20)
+    given: list[bool] = []
+    monkeypatch.setattr(mapped.MappedFile, "give_back", lambda file: given.append(True))
+    data = Dataset(tmp_path)
+    for row in range(20):
+        data.features("audio", row)
+        data.available("audio", row)
+    # each sample counts 250 KiB + 64 KiB + 1000 bytes + 64 KiB: the third goes beyond, then every second one
+    assert len(given) == 9
+
+
+def test_opening_does_not_import_pandas(tmp_path: Path) -> None:
+    large(tmp_path)
+    code = "import sys; from mitr.data.store import Dataset; Dataset(sys.argv[1]); assert 'pandas' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)

@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mitr.data.unpickle import read_pickle
+from mitr.data import mapped
+from mitr.data.unpickle import map_pickle, read_pickle
 from mitr.errors import MitrError
 
 PLAIN = {
@@ -257,11 +258,28 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         read_pickle(tmp_path / "nothing.pkl")
 
 
-def test_arrays_are_views_of_the_file(tmp_path: Path) -> None:
-    path = write(tmp_path, pickle.dumps({"audio": np.zeros(4 << 20, dtype=np.float32)}))
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+def test_arrays_are_views_of_the_file(tmp_path: Path, protocol: int) -> None:
+    path = write(tmp_path, pickle.dumps({"audio": np.ones((4, 1 << 20), np.float32)}, protocol))
     tracemalloc.start()
-    value = read_pickle(path)
+    file = map_pickle(path)
+    array = read_pickle(path, file)["audio"]
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert value["audio"].nbytes == 16 << 20
+    assert array.nbytes == 16 << 20
     assert peak < 1 << 20
+    assert not array.flags.writeable
+    assert np.shares_memory(array, np.frombuffer(file.data, np.uint8))
+
+
+@pytest.mark.parametrize("protocol", [0, 1, 2])
+def test_text_that_is_copied_does_not_stay_mapped_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: int
+) -> None:
+    monkeypatch.setattr(mapped, "KEPT", 1 << 20)
+    given: list[bool] = []
+    monkeypatch.setattr(mapped.MappedFile, "give_back", lambda file: given.append(True))
+    values = np.random.default_rng(0).integers(0, 256, (4, 1 << 20)).astype(np.uint8)
+    read = read_pickle(write(tmp_path, pickle.dumps(list(values), protocol)))
+    np.testing.assert_array_equal(read, values)
+    assert len(given) == 4

@@ -6,7 +6,7 @@ with `classification_labels`, which are classes.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,8 +15,9 @@ import numpy as np
 from mitr.data.classes import TaskChoice, class_index, classes_of
 from mitr.data.draft import Draft, Steps
 from mitr.data.fields import Field, Place, numbers, read_field, strings
+from mitr.data.mapped import MappedFile
 from mitr.data.schema import SPLITS, Kind, Modality
-from mitr.data.unpickle import read_pickle
+from mitr.data.unpickle import map_pickle, read_pickle
 from mitr.data.verifying import KNOWN_SHA256
 from mitr.errors import MitrError
 
@@ -49,7 +50,8 @@ def read_mmsa(
             field.
     """
     wanted = CLASSES if task == "classification" else NUMBERS
-    splits = _splits(path, read_pickle(path))
+    file = map_pickle(path)
+    splits = _splits(path, read_pickle(path, file))
     parts = [_Split(Place(path, name), content, wanted) for name, content in splits.items()]
     classes = None
     if wanted == CLASSES:
@@ -67,14 +69,7 @@ def read_mmsa(
     if not modalities:
         has = ", ".join(sorted(parts[0].content))
         raise MitrError(f"{path}: no split has text_bert, text, audio, vision or raw_text (it has {has})")
-    steps: list[dict[str, Steps]] = []
-    for part in parts:
-        lengths: dict[str, list[int] | list[None]] = {}
-        fields = {m: field for m in modalities if m in used and (field := part.field(used[m])) is not None}
-        for m, field in fields.items():
-            lengths[m] = part.lengths(m, field)
-        for i in range(part.size):
-            steps.append({m: Steps(field.row(i), lengths[m][i]) for m, field in fields.items()})
+    steps = _reader(parts, {m: field for m, field in used.items() if m in modalities}, file)
     draft = Draft(
         "mmsa",
         modalities,
@@ -82,7 +77,7 @@ def read_mmsa(
         [part.place.split for part in parts for _ in range(part.size)],
         [label for part in parts for label in part.labels(wanted, classes)],
         [raw for part in parts for raw in part.raw_text()],
-        steps.__getitem__,
+        steps,
         {
             m: [v for part in parts for v in part.labels(f"{wanted}_{letter}", classes)]
             for letter, m in OWN_LABELS.items()
@@ -205,6 +200,21 @@ class _Split:
         if "raw_text" not in self.content:
             return [""] * self.size
         return strings(self.place, "raw_text", self._sequence("raw_text"))
+
+
+def _reader(parts: list[_Split], used: dict[str, str], file: MappedFile) -> Callable[[int], dict[str, Steps]]:
+    """Row -> modality -> its steps, as views of the file, whose pages go back once they were read."""
+    fields = [{m: field for m, name in used.items() if (field := part.field(name)) is not None} for part in parts]
+    lengths = [{m: part.lengths(m, f) for m, f in own.items()} for part, own in zip(parts, fields, strict=True)]
+    places = [(k, i) for k, part in enumerate(parts) for i in range(part.size)]
+
+    def steps(row: int) -> dict[str, Steps]:
+        k, i = places[row]
+        found = {m: Steps(field.row(i), lengths[k][m][i]) for m, field in fields[k].items()}
+        file.reading(sum(part.values.nbytes for part in found.values()))
+        return found
+
+    return steps
 
 
 def _merged(parts: list[_Split]) -> list[str]:

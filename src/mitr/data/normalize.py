@@ -1,7 +1,7 @@
 """Scaling of audio, vision and text embeddings, fitted on the train split."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from mitr.errors import MitrError
 
 SAMPLED_ROWS = 200_000
 BLOCK = 4096  # rows gathered before an update, so that many short samples cost few NumPy calls
+COLUMNS = 16  # whose quantiles are taken at once
 PARTS = ("mean", "scale", "low", "high")
 
 
@@ -23,6 +24,10 @@ class Scaling:
     scale: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    clips: bool = field(init=False)  # some bound is finite
+
+    def __post_init__(self) -> None:
+        self.clips = bool(np.isfinite(self.low).any() or np.isfinite(self.high).any())
 
 
 class Normalizer:
@@ -60,24 +65,36 @@ class Normalizer:
                 for block in _blocks(dataset, m, rows):
                     sample.add(block)
                 if sample.seen:
-                    q = config.clip_quantile
-                    low, high = np.quantile(sample.rows, [q, 1 - q], axis=0).astype(np.float32)
+                    low, high = _quantiles(sample.rows, config.clip_quantile)
             scalings[m] = _fit(_blocks(dataset, m, rows), low, high)
         return cls(scalings)
 
-    def apply(self, modality: str, values: np.ndarray, available: np.ndarray) -> np.ndarray:
+    def apply(
+        self, modality: str, values: np.ndarray, available: np.ndarray, out: np.ndarray | None = None
+    ) -> np.ndarray:
         """Scale (T, D) `values`; steps that are not `available`, (T,) bool, become zero rows.
 
+        Args:
+            modality: whose scaling.
+            values: the features; left as they are.
+            available: the steps that are really there.
+            out: (T, D) float32 to write to, such as a sample's place in a batch; None: a new array.
+
         Returns:
-            (T, D) float32, a new array.
+            (T, D) float32, `out` or the new array.
         """
+        values = np.asarray(values, np.float32)
+        scaled = np.empty(values.shape, np.float32) if out is None else out
         scaling = self.scalings.get(modality)
-        scaled = np.array(values, dtype=np.float32)
-        if scaling is not None:
-            np.clip(scaled, scaling.low, scaling.high, out=scaled)
-            scaled -= scaling.mean
+        if scaling is None:
+            scaled[...] = values
+        else:
+            if scaling.clips:
+                values = np.clip(values, scaling.low, scaling.high, out=scaled)
+            np.subtract(values, scaling.mean, out=scaled)
             scaled /= scaling.scale
-        scaled[~np.asarray(available)] = 0
+        if not np.all(available):
+            scaled[~np.asarray(available)] = 0
         return scaled
 
     def to_tensors(self) -> dict[str, np.ndarray]:
@@ -103,12 +120,23 @@ class Normalizer:
         return cls(scalings)
 
 
+def _quantiles(rows: np.ndarray, quantile: float) -> tuple[np.ndarray, np.ndarray]:
+    """Each column's `quantile` and 1 minus it, (D,) float32 each; a few columns at a time, since they are copied."""
+    parts = [
+        np.quantile(rows[:, start : start + COLUMNS], [quantile, 1 - quantile], axis=0)
+        for start in range(0, rows.shape[1], COLUMNS)
+    ]
+    low, high = np.concatenate(parts, axis=1).astype(np.float32)
+    return low, high
+
+
 def _blocks(dataset: Dataset, modality: str, rows: np.ndarray) -> Iterator[np.ndarray]:
-    """The available steps of `rows`, a few thousand at a time."""
+    """The available steps of `rows`, a few thousand at a time, each block an array of its own."""
     held: list[np.ndarray] = []
     count = 0
     for row in rows:
-        there = dataset.features(modality, row)[dataset.available(modality, row)]
+        values, available = dataset.features(modality, row), dataset.available(modality, row)
+        there = values if available.all() else values[available]
         held.append(there)
         count += len(there)
         if count >= BLOCK:
@@ -122,19 +150,24 @@ def _fit(blocks: Iterable[np.ndarray], low: np.ndarray, high: np.ndarray) -> Sca
     """Mean and standard deviation by merging those of blocks (Chan, Golub and LeVeque 1983)."""
     count, mean, squares = 0, np.zeros(len(low)), np.zeros(len(low))
     lowest, highest = np.full(len(low), np.inf), np.full(len(low), -np.inf)
+    scaling = Scaling(np.zeros_like(low), np.ones_like(low), low, high)
     for block in blocks:
-        clipped = np.clip(block, low, high).astype(np.float64)
-        block_mean = clipped.mean(axis=0)
-        block_squares = ((clipped - block_mean) ** 2).sum(axis=0)
-        total = count + len(clipped)
+        if scaling.clips:
+            np.clip(block, low, high, out=block)
+        lowest, highest = np.minimum(lowest, block.min(axis=0)), np.maximum(highest, block.max(axis=0))
+        values = block.astype(np.float64)
+        block_mean = values.mean(axis=0)
+        values -= block_mean
+        block_squares = np.square(values, out=values).sum(axis=0)
+        total = count + len(block)
         shift = block_mean - mean
-        squares += block_squares + shift**2 * (count * len(clipped) / total)
-        mean += shift * (len(clipped) / total)
+        squares += block_squares + shift**2 * (count * len(block) / total)
+        mean += shift * (len(block) / total)
         count = total
-        lowest, highest = np.minimum(lowest, clipped.min(axis=0)), np.maximum(highest, clipped.max(axis=0))
     constant = ~(lowest < highest)  # also where nothing was seen
     mean = np.where(constant & (count > 0), lowest, mean)
     scale = np.sqrt(squares / max(count, 1))
-    scale32 = np.where(constant, 1, scale).astype(np.float32)
-    scale32[scale32 < np.finfo(np.float32).tiny] = 1
-    return Scaling(mean.astype(np.float32), scale32, low, high)
+    scaling.mean = mean.astype(np.float32)
+    scaling.scale = np.where(constant, 1, scale).astype(np.float32)
+    scaling.scale[scaling.scale < np.finfo(np.float32).tiny] = 1
+    return scaling

@@ -17,7 +17,7 @@ class RowSample:
     def add(self, rows: np.ndarray) -> None:
         """Offer (n, dim) rows."""
         free = max(0, min(self.limit - self.seen, len(rows)))
-        if self.seen + free > len(self._rows):
+        if free and self.seen + free > len(self._rows):
             grown = np.empty((min(self.limit, 2 * (self.seen + free)), self._rows.shape[1]), dtype=np.float32)
             grown[: self.seen] = self._rows[: self.seen]
             self._rows = grown

@@ -7,6 +7,7 @@ alone; features are read from the memory-mapped file, sample by sample.
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mitr.data.mapped import MappedFile
 from mitr.data.schema import MODALITIES, DatasetInfo
 from mitr.errors import MitrError
 from mitr.files import read_json, sha256, write_json
@@ -102,6 +104,8 @@ class Dataset:
             tokenised.
     """
 
+    _file: MappedFile | None = None  # where the features come from a file
+
     def __init__(self, folder: str | Path):
         """Open the store in `folder`, reading its index only.
 
@@ -116,12 +120,15 @@ class Dataset:
             )
         self.info = DatasetInfo.from_json(read_json(self.folder / "dataset.json"), str(self.folder / "dataset.json"))
         try:
-            table = pq.read_table(self.folder / "samples.parquet").to_pydict()
-            self.ids: list[str] = table["id"]
-            self.splits: list[str] = table["split"]
-            self.raw_text: list[str] = table["raw_text"]
-            self.labels = _floats(table["label"])
-            self.modality_labels = {m: _floats(table[f"label_{m}"]) for m in self.info.modality_labels}
+            own = [f"label_{m}" for m in self.info.modality_labels]
+            # `pq.read_table` would import pandas, which takes longer than all the rest
+            with pq.ParquetFile(self.folder / "samples.parquet") as file:
+                columns = file.read(["id", "split", "raw_text", "label", *own], use_threads=False).to_pydict()
+            self.ids: list[str] = columns["id"]
+            self.splits: list[str] = columns["split"]
+            self.raw_text: list[str] = columns["raw_text"]
+            self.labels = _floats(columns["label"])
+            self.modality_labels = {m: _floats(columns[f"label_{m}"]) for m in self.info.modality_labels}
             self._open_features()
         except (OSError, KeyError, ValueError, pa.ArrowInvalid) as error:
             raise MitrError(f"{self.folder}: the store is damaged ({error}); import the source again") from None
@@ -145,16 +152,21 @@ class Dataset:
 
     def features(self, modality: str, row: int) -> np.ndarray:
         """The (T, D) float32 features of one sample, or (T,) int32 token ids; T is 0 where it is absent."""
-        start, stop = self._offsets[modality][row : row + 2]
-        return self._arrays[modality][start:stop]
+        return self._slice(modality, modality, row)
 
     def available(self, modality: str, row: int) -> np.ndarray:
         """Which of the T steps of one sample are really there, (T,) bool."""
-        start, stop = self._offsets[modality][row : row + 2]
-        return self._arrays[f"{modality}.available"][start:stop]
+        return self._slice(f"{modality}.available", modality, row)
+
+    def _slice(self, name: str, modality: str, row: int) -> np.ndarray:
+        start, stop = self._offsets[modality][row : row + 2].tolist()
+        part = self._arrays[name][start:stop]
+        if self._file is not None:
+            self._file.reading(part.nbytes)
+        return part
 
     def _open_features(self) -> None:
-        self._arrays = map_safetensors(self.folder / "features.safetensors")
+        self._file, self._arrays = map_safetensors(self.folder / "features.safetensors")
         self._offsets = {m.removesuffix(".offsets"): a for m, a in self._arrays.items() if m.endswith(".offsets")}
         self.lengths: dict[str, np.ndarray] = {m: np.diff(offsets) for m, offsets in self._offsets.items()}
         for m, offsets in self._offsets.items():
@@ -168,7 +180,7 @@ class Dataset:
         self.__init__(state["folder"])  # type: ignore[misc]
 
 
-def map_safetensors(path: Path) -> dict[str, np.ndarray]:
+def map_safetensors(path: Path) -> tuple[MappedFile, dict[str, np.ndarray]]:
     """Map every tensor of a safetensors file as a read-only array, without reading it.
 
     `safetensors.safe_open` copies what it returns to NumPy; a map costs nothing until a row is touched.
@@ -176,26 +188,22 @@ def map_safetensors(path: Path) -> dict[str, np.ndarray]:
     Raises:
         ValueError: the header does not describe the file.
     """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        header_size = int.from_bytes(file.read(8), "little")
-        if header_size > min(size, 100 << 20):
-            raise ValueError(f"{path.name} is not a safetensors file")
-        header: dict[str, Any] = json.loads(file.read(header_size))
+    file = MappedFile(path)
+    size = len(file.data)
+    header_size = int.from_bytes(file.data[:8], "little")
+    if header_size > min(size - 8, 100 << 20):
+        raise ValueError(f"{path.name} is not a safetensors file")
+    header: dict[str, Any] = json.loads(bytes(file.data[8 : 8 + header_size]))
     arrays: dict[str, np.ndarray] = {}
     for name, entry in header.items():
         if name == "__metadata__":
             continue
         dtype, shape, (start, stop) = DTYPES[entry["dtype"]], tuple(entry["shape"]), entry["data_offsets"]
-        if stop - start != dtype.itemsize * int(np.prod(shape)) or 8 + header_size + stop > size:
+        start, stop = 8 + header_size + start, 8 + header_size + stop
+        if stop - start != dtype.itemsize * math.prod(shape) or not 0 <= start <= stop <= size:
             raise ValueError(f"{path.name} is truncated at {name}")
-        empty = stop == start  # an empty region cannot be mapped
-        arrays[name] = (
-            np.zeros(shape, dtype)
-            if empty
-            else np.memmap(path, dtype, mode="r", offset=8 + header_size + start, shape=shape)
-        )
-    return arrays
+        arrays[name] = np.frombuffer(file.data[start:stop], dtype).reshape(shape)
+    return file, arrays
 
 
 def _dtype(info: DatasetInfo, modality: str) -> np.dtype:

@@ -11,7 +11,6 @@ latin1.
 """
 
 import codecs
-import mmap
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from mitr.data.mapped import MappedFile
 from mitr.data.numpy_pickle import NUMPY_CALLS, NUMPY_NAMES, Name, NotData, Pending
 from mitr.errors import MitrError
 
@@ -29,7 +29,7 @@ READS = "mitr reads arrays, numbers, strings and plain containers"
 EXPANSION = 16  # a list may name one object many times; this much is plausible
 
 
-def read_pickle(path: Path) -> Any:
+def read_pickle(path: Path, file: MappedFile | None = None) -> Any:
     """Read a pickle of plain data without running anything in it.
 
     Arrays are read-only views of the mapped file wherever the file holds their bytes as they are.
@@ -37,20 +37,18 @@ def read_pickle(path: Path) -> Any:
     `memoryview`. Memory beyond the mapped file stays within a small multiple of the file's size, whatever the
     file declares.
 
+    Args:
+        path: the pickle.
+        file: `map_pickle(path)`, for a caller that gives back what it has read; mapped here otherwise.
+
     Raises:
         MitrError: the file is missing, truncated, not a pickle, or asks for anything but data.
     """
-    try:
-        with path.open("rb") as file:
-            data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    except ValueError:
-        raise MitrError(f"{path} is empty: it is not a pickle") from None
-    except OSError as error:
-        raise MitrError(f"{path} cannot be read: {error.strerror}") from None
-    machine = _Machine(data)
+    file = file or map_pickle(path)
+    machine = _Machine(file)
     try:
         value = machine.run()
-        _check_whole(value, len(data))
+        _check_whole(value, len(file.data))
     except NotData as error:
         raise MitrError(f"{path}: refused at byte {machine.start}: {error}") from None
     except MemoryError:
@@ -62,17 +60,31 @@ def read_pickle(path: Path) -> Any:
     return value
 
 
+def map_pickle(path: Path) -> MappedFile:
+    """Map a pickle.
+
+    Raises:
+        MitrError: the file is missing or empty.
+    """
+    try:
+        return MappedFile(path)
+    except ValueError:
+        raise MitrError(f"{path} is empty: it is not a pickle") from None
+    except OSError as error:
+        raise MitrError(f"{path} cannot be read: {error.strerror}") from None
+
+
 class _Machine:
     """The stack machine; `run` returns what the program leaves at STOP."""
 
-    def __init__(self, data: memoryview):
-        self.data = data
+    def __init__(self, file: MappedFile):
+        self.file, self.data = file, file.data
         self.position = self.start = 0
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
         # one byte can make an object of 200; real files make far fewer than this
-        self.budget = 4_000_000 + len(data) // 8
+        self.budget = 4_000_000 + len(file.data) // 8
 
     def run(self) -> Any:
         data, opcodes = self.data, OPCODES
@@ -108,10 +120,16 @@ class _Machine:
             if end >= 0:
                 stop = self.position + end
                 self.position = stop + 1
-                return bytes(self.data[start:stop])
+                return bytes(self.copied(self.data[start:stop]))
             self.position += block
             block = min(block * 2, 1 << 24)
         raise NotData("the file ends inside a line; download it again")
+
+    def copied(self, view: memoryview) -> memoryview:
+        """A view that is about to be copied: if it is long, its pages need not stay as well."""
+        if len(view) > BLOB:
+            self.file.reading(len(view))
+        return view
 
     def spend(self) -> None:
         self.budget -= 1
@@ -188,7 +206,7 @@ class _Machine:
         return [self.pop() for _ in range(count)][::-1]
 
     def text(self, layout: str) -> None:
-        self.push(str(self.take(self.number(layout)), "utf-8", "surrogatepass"))
+        self.push(str(self.copied(self.take(self.number(layout))), "utf-8", "surrogatepass"))
 
     def blob(self, layout: str) -> None:
         view = self.take(self.number(layout))
