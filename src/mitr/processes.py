@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -16,16 +17,17 @@ from mitr.errors import MitrError
 
 Job = TypeVar("Job")
 Facts = dict[str, Any]
+BEGUN = "begun"  # what a process says when it begins with a job
 LATE = 1.0  # seconds between looks at the clock where jobs have a time limit
 
 
 class Worker(NamedTuple, Generic[Job]):
-    """A process, the job that it was given, and when."""
+    """A process, the job that it was given, and when it began with it; None while it is still starting."""
 
     process: Any
     line: Connection
     job: Job
-    since: float
+    since: float | None = None
 
 
 def run_jobs(
@@ -43,7 +45,7 @@ def run_jobs(
         folder: given to `work`.
         workers: most processes at a time, each with its share of the cores.
         done: called in this process with each job and its facts; `{"status": "failed", "error": …}` if it failed.
-        work: what a process does with a job; importable by name.
+        work: what a process does with a job; importable by name, and not from the script that is running.
         seconds: a job that takes longer is ended, and has failed; None: there is no limit.
     """
     waiting = list(jobs)[::-1]
@@ -58,7 +60,7 @@ def run_jobs(
                     process, line = free.pop() if free else _start(context, folder, work)
                     job = waiting.pop()
                     line.send(job)
-                    busy.append(Worker(process, line, job, time.monotonic()))
+                    busy.append(Worker(process, line, job))
                 ready = wait([worker.line for worker in busy], None if seconds is None else LATE)
                 for worker in [w for w in busy if w.line not in ready and _late(w, seconds)]:
                     busy.remove(worker)
@@ -69,6 +71,9 @@ def run_jobs(
                     busy.remove(worker)
                     try:
                         facts = worker.line.recv()
+                        if facts == BEGUN:
+                            busy.append(worker._replace(since=time.monotonic()))
+                            continue
                         free.append((worker.process, worker.line))
                     except (EOFError, OSError):
                         worker.process.join()
@@ -84,7 +89,8 @@ def run_jobs(
 def _start(context: Any, folder: Path, work: Callable[[Any, Path], Facts]) -> tuple[Any, Connection]:
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, folder, work, os.getpid()), daemon=True)
-    process.start()
+    with _without_script():
+        process.start()
     theirs.close()
     return process, ours
 
@@ -97,6 +103,7 @@ def _serve(line: Connection, folder: Path, work: Callable[[Any, Path], Facts], p
             job = line.recv()
         except EOFError:
             return
+        line.send(BEGUN)
         try:
             facts = work(job, folder)
         except Exception as error:  # whatever it was, the other jobs go on
@@ -106,7 +113,7 @@ def _serve(line: Connection, folder: Path, work: Callable[[Any, Path], Facts], p
 
 
 def _late(worker: Worker[Job], seconds: float | None) -> bool:
-    return seconds is not None and time.monotonic() - worker.since > seconds
+    return seconds is not None and worker.since is not None and time.monotonic() - worker.since > seconds
 
 
 def _end_with(parent: int) -> None:
@@ -122,6 +129,19 @@ def _death(exitcode: int | None) -> str:
             " (out of memory?)" if exitcode == -signal.SIGKILL else ""
         )
     return f"its process ended with exit status {exitcode}"
+
+
+@contextmanager
+def _without_script() -> Iterator[None]:
+    """A new process would run the user's script again up to here, and start processes itself."""
+    script = vars(sys.modules["__main__"])
+    hidden: dict[str, Any] = {name: script.pop(name) for name in ("__file__", "__spec__") if name in script}
+    script["__spec__"] = None
+    try:
+        yield
+    finally:
+        del script["__spec__"]
+        script.update(hidden)
 
 
 @contextmanager

@@ -1,14 +1,13 @@
 """Text, SubRip and WebVTT files: what is said, when, and what is refused."""
 
 import itertools
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mitr.errors import MitrError
-from mitr.media.captions import Cue, Transcript, Word, between, read_transcript, sidecar_of
+from mitr.media.captions import Cue, Transcript, Word, between, fitted, read_transcript, sidecars_of
 
 ROLLING = """WEBVTT
 Kind: captions
@@ -220,15 +219,28 @@ def test_no_file(tmp_path):
             read_transcript(tmp_path / name)
 
 
-def test_sidecar(tmp_path):
+def test_sidecars(tmp_path):
     clip = tmp_path / "my clip.mp4"
-    assert sidecar_of(clip) is None
+    assert list(sidecars_of(clip)) == []
     (tmp_path / "my clip.txt").mkdir()
-    assert sidecar_of(clip) is None
+    assert list(sidecars_of(clip)) == []
+    made = []
     for name in ("my clip.mp4.tXt", "my clip.VTT", "my clip.mp4.vtt", "my clip.srt", "my clip.mp4.SRT"):
         (tmp_path / name).touch()
-        assert sidecar_of(clip) == tmp_path / name  # each comes before those made so far
-    assert sidecar_of(Path(tmp_path / "my clip.srt")) == tmp_path / "my clip.VTT"  # not itself
+        made.insert(0, tmp_path / name)  # each comes before those made so far
+        assert list(sidecars_of(clip)) == made
+    assert next(sidecars_of(tmp_path / "my clip.srt")) == tmp_path / "my clip.VTT"  # not itself
+
+
+def test_what_outlasts_the_clip_ends_with_it():
+    cues = (Cue(0, 2, "in"), Cue(1, 9, "over"), Cue(5, 6, "late"))
+    whole = Transcript("in over late", cues, (Word("over", 3.5, 9.0),), "x.srt")
+    cut = fitted(whole, 4.0)
+    assert cut.cues == (Cue(0, 2, "in"), Cue(1, 4.0, "over"), Cue(5, 6, "late"))
+    assert cut.words == (Word("over", 3.5, 4.0),)
+    assert (cut.text, cut.source) == (whole.text, whole.source)
+    assert between(cut, 1.5, 4) == "over"  # its middle would lie after the end
+    assert fitted(whole, 0.0) == whole
 
 
 def test_between():

@@ -1,6 +1,11 @@
 """A folder of clips becomes a data set: the same for any number of processes, whatever some clips are."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +16,7 @@ from made_talks import talk, words_for
 from mitr.__main__ import main
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
-from mitr.media import extracting
+from mitr.media import extracting, features, registry
 from mitr.media.extracting import extract
 from mitr.media.options import FeatureConfig, MediaConfig
 
@@ -136,11 +141,129 @@ def test_stopped_it_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.Mon
                 raise KeyboardInterrupt
 
     monkeypatch.setattr(extracting, "run_jobs", here)
-    with pytest.raises(MitrError, match="the same command goes on where it stopped"):
+    with pytest.raises(KeyboardInterrupt):
         extract(folder, tmp_path / "data", SOUND, cache=tmp_path / "cache", quiet=True)
     assert not (tmp_path / "data").exists()
     extract(folder, tmp_path / "data", SOUND, cache=tmp_path / "cache", quiet=True)
     assert read == [("v$_$0", 1), ("v$_$1", 1), ("v$_$0", 0), ("v$_$1", 0), ("v$_$2", 1)]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are those of POSIX")
+def test_an_interrupted_command_says_so_and_keeps_what_was_read(tmp_path: Path) -> None:
+    folder = small_folder(tmp_path / "clips", [1.0] * 60)
+    words = ["extract", str(folder), "--out", str(tmp_path / "data"), "--features.vision", "none", "--jobs", "1"]
+    command = [sys.executable, "-m", "mitr", *words, "--cache", str(tmp_path / "cache"), "--quiet"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        until = time.monotonic() + 60
+        while not list((tmp_path / "cache").glob("*/*/*.safetensors")) and time.monotonic() < until:
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of its processes
+        said = process.stderr.read() if process.stderr else ""
+        assert process.wait() == 130
+    assert "the same command goes on where it stopped" in said
+    assert "Traceback" not in said
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("*/*/*.safetensors")}
+    assert 1 <= len(kept) < 60
+    assert not (tmp_path / "data").exists()
+    assert not list(tmp_path.glob(".*"))
+    assert main(["extract", *words[1:], "--cache", str(tmp_path / "cache"), "--quiet"]) == 0
+    assert len(Dataset(tmp_path / "data")) == 60
+
+
+def test_a_script_without_a_guard_is_not_run_again(tmp_path: Path) -> None:
+    folder = small_folder(tmp_path / "clips")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\nfrom pathlib import Path\nimport mitr\n"
+        "from mitr.media.options import FeatureConfig, MediaConfig\n"
+        f"with open({str(tmp_path / 'runs.txt')!r}, 'a') as file:\n    file.write('run\\n')\n"
+        f"found = mitr.extract({str(folder)!r}, {str(tmp_path / 'data')!r},\n"
+        f"    MediaConfig(FeatureConfig(vision='none')), cache={str(tmp_path / 'cache')!r}, jobs=2, quiet=True)\n"
+        "print(len(found.dataset), found.broken)\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "3 {}\n", done.stderr
+    assert (tmp_path / "runs.txt").read_text() == "run\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"jobs": -1}, "--jobs is -1; it must be a number of processes, or 0"),
+        ({"timeout": 0.0}, "--timeout is 0.0; it must be above 0 s"),
+        ({"label_range": (3.0, -3.0)}, "must be two numbers, the lower first"),
+        ({"splits": "splits.csv"}, r"1 ids are not in the source: 'v\$_\$9'"),
+    ],
+)
+def test_options_are_refused_before_a_clip_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, object], message: str
+) -> None:
+    folder = small_folder(tmp_path / "clips")
+    (tmp_path / "splits.csv").write_text("id,mode\nv$_$0,train\nv$_$1,valid\nv$_$2,test\nv$_$9,test\n")
+    if "splits" in options:
+        options = options | {"splits": tmp_path / "splits.csv"}
+    monkeypatch.setattr(extracting, "run_jobs", lambda *_: pytest.fail("a clip was read"))
+    with pytest.raises(MitrError, match=message):
+        extract(folder, tmp_path / "data", SOUND, cache=tmp_path / "cache", quiet=True, **options)  # type: ignore
+
+
+def test_what_is_not_installed_is_said_once_and_no_clip_is_blamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = small_folder(tmp_path / "clips")
+    words = ["extract", str(folder), "--out", str(tmp_path / "data"), "--cache", str(tmp_path / "cache"), "--quiet"]
+    monkeypatch.setenv("MITR_ASSETS", str(tmp_path / "nothing"))
+    assert main(words) == 2
+    assert "fetch the face models once with: mitr assets fetch" in capsys.readouterr().err
+    known = features.find_spec
+    for lacking, extra in (("librosa", "media"), ("av", "media")):
+        monkeypatch.setattr(
+            features, "find_spec", lambda name, lacking=lacking: None if name == lacking else known(name)
+        )
+        assert main([*words, "--features.vision", "none"]) == 2
+        assert f"the package {lacking}, which is not installed: pip install 'mitr[{extra}]'" in capsys.readouterr().err
+    monkeypatch.setattr(features, "find_spec", known)
+    monkeypatch.setitem(sys.modules, "faster_whisper", None)
+    assert main([*words, "--features.vision", "none", "--speech.model", "small"]) == 2
+    assert "pip install 'mitr[speech]'" in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()
+
+
+def test_an_extractor_of_the_running_script_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "EXTRACTORS", registry.EXTRACTORS | {"own": "__main__:OWN"})
+    monkeypatch.setattr(sys.modules["__main__"], "OWN", registry.extractor_of("sims33"), raising=False)
+    config = MediaConfig(features=FeatureConfig(audio="own", vision="none"))
+    with pytest.raises(MitrError, match=r"'own' is at '__main__:OWN', in the script that is running"):
+        extract(small_folder(tmp_path / "clips"), tmp_path / "data", config, cache=tmp_path / "cache")
+
+
+def test_a_broken_clip_does_not_spoil_the_splits(tmp_path: Path) -> None:
+    folder = small_folder(tmp_path / "clips")
+    (folder / "Raw" / "v" / "1.wav").write_text("no sound")
+    (tmp_path / "splits.csv").write_text("id,mode\nv$_$0,train\nv$_$1,valid\nv$_$2,test\n")
+    options = {"splits": tmp_path / "splits.csv", "jobs": 1, "cache": tmp_path / "cache", "quiet": True}
+    found = extract(folder, tmp_path / "data", SOUND, **options)  # type: ignore[arg-type]
+    assert list(found.broken) == ["v$_$1"]
+    assert found.dataset.splits == ["train", "test"]
+
+
+def test_the_source_is_known_by_its_words_too(tmp_path: Path) -> None:
+    folder, digests = small_folder(tmp_path / "clips"), []
+    options = {"jobs": 1, "cache": tmp_path / "cache", "quiet": True, "overwrite": True}
+    for words in (None, "other words", "more words"):
+        if words is not None:
+            (folder / "Raw" / "v" / "1.txt").write_text(words)
+        info = extract(folder, tmp_path / "data", SOUND, **options).dataset.info  # type: ignore[arg-type]
+        digests.append(info.source.sha256)
+    assert len(set(digests)) == 3
+
+
+def test_a_set_without_words_says_so(tmp_path: Path) -> None:
+    folder = small_folder(tmp_path / "clips")
+    pd.read_csv(folder / "label.csv").assign(text="").to_csv(folder / "label.csv", index=False)
+    data = extract(folder, tmp_path / "data", SOUND, jobs=1, cache=tmp_path / "cache", quiet=True).dataset
+    assert set(data.info.modalities) == {"audio"}
+    assert "text is absent from every clip" in data.info.notes
 
 
 def test_words_beside_a_clip_and_their_times_are_kept(tmp_path: Path) -> None:

@@ -45,6 +45,18 @@ def test_none_several_and_outside(tmp_path: Path) -> None:
             clip_file(tmp_path, ROW | wrong)
 
 
+def test_accents_spaces_folders_and_notes_beside_a_clip(tmp_path: Path) -> None:
+    decomposed, composed = "Cafe\u0301", "Caf\u00e9"
+    path = touch(tmp_path / "Raw" / decomposed / f"{composed}.mp4")
+    (tmp_path / "Raw" / decomposed / f"{composed}.mkv").mkdir()
+    touch(tmp_path / "Raw" / decomposed / f"{composed}.md")
+    touch(tmp_path / "Raw" / decomposed / f"{composed}.wav.part")
+    for video, clip in ((composed, decomposed), (f" {decomposed} ", f"{composed} ")):
+        assert clip_file(tmp_path, {"video_id": video, "clip_id": clip}) == path
+    odd = touch(tmp_path / "Raw" / "v" / "1.rec")  # alone, it may have any ending
+    assert clip_file(tmp_path, ROW) == odd
+
+
 def test_words_beside_the_clip_come_before_those_of_the_table(tmp_path: Path) -> None:
     clip = touch(tmp_path / "1.mp4")
     assert words_of(clip) is None
@@ -56,6 +68,10 @@ def test_words_beside_the_clip_come_before_those_of_the_table(tmp_path: Path) ->
     found = words_of(clip, "hello")
     assert found is not None
     assert (found.text, found.source) == ("other words", "1.txt")
+    touch(tmp_path / "1.srt", "1\n00:00:00,000 --> 00:00:01,000\n[Music]\n")  # nobody says it
+    found = words_of(clip, "hello")
+    assert found is not None
+    assert found.source == "1.txt"
     touch(tmp_path / "1.txt", " \n")
     found = words_of(clip, "hello")
     assert found is not None

@@ -1,5 +1,6 @@
 """A clip as models see it: its features, and what is missing of them when and why."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ from made_clips import moving_squares, silence, tone, write_clip
 from mitr.errors import MitrError
 from mitr.media import registry
 from mitr.media.cache import Cache
-from mitr.media.captions import Transcript
+from mitr.media.captions import Cue, Transcript
 from mitr.media.features import Column, Extracted, Extractor, Span
+from mitr.media.limits import Limits
 from mitr.media.reading import read_clip
 from mitr.media.registry import Recipe
 
@@ -104,6 +106,70 @@ def test_a_stream_that_ends_early_leaves_the_rest_missing(tmp_path: Path) -> Non
     assert vision.available[:9].all()
     assert not vision.available[11:].any()
     assert vision.missing[-1].stop == pytest.approx(3.0, abs=0.1)
+
+
+def lying(path: Path, claimed: float) -> Path:
+    """A second of sound in a file whose header says that it is longer."""
+    write_clip(path, 1.0, picture=None, audio_rate=16000, layout="mono")
+    data = bytearray(path.read_bytes())
+    size = int(claimed * 32000)
+    place = data.index(b"data") + 4
+    data[place : place + 4], data[4:8] = struct.pack("<I", size), struct.pack("<I", size + place - 4)
+    path.write_bytes(data)
+    return path
+
+
+def test_a_header_that_claims_hours_costs_what_is_there(tmp_path: Path) -> None:
+    found = read_clip(lying(tmp_path / "a.wav", 3000), {"audio": RECIPES["audio"]})
+    assert len(found.tracks["audio"].values) == 10
+    assert found.seconds == pytest.approx(1.0, abs=0.01)
+    (tail,) = found.missing()["audio"]
+    assert (tail.start, tail.reason) == (pytest.approx(1.0, abs=0.11), "the file ends early")
+    assert tail.stop == pytest.approx(3000, rel=0.01)
+    little = read_clip(lying(tmp_path / "b.wav", 4), {"audio": RECIPES["audio"]})
+    assert len(little.tracks["audio"].values) == 40  # so much may have been cut off
+    assert little.seconds == pytest.approx(4.0, abs=0.05)
+    assert little.tracks["audio"].available.sum() == pytest.approx(10, abs=1)
+
+
+def test_beyond_the_limit_is_said_with_its_times(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.mkv", 3.0)
+    found = read_clip(clip, RECIPES, limits=Limits(seconds=1.0))
+    assert found.seconds == 1.0
+    for m, track in found.tracks.items():
+        assert len(track.values) == 10, m
+        assert track.missing[-1] == Span(1.0, pytest.approx(3.0, abs=0.1), "beyond the limit of 1 s")
+
+
+def test_the_length_of_a_silent_file_that_does_not_tell_it(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.mp3", 2.0, picture=None, sound=silence)
+    found = read_clip(clip, {"audio": RECIPES["audio"]}, cache=Cache(tmp_path / "cache"))
+    assert found.absent["audio"] == "silence"
+    assert found.seconds == pytest.approx(2.0, abs=0.1)
+    again = read_clip(clip, {"audio": RECIPES["audio"]}, cache=Cache(tmp_path / "cache"))
+    assert again.seconds == found.seconds
+
+
+def test_a_subtitle_that_outlasts_the_clip_ends_with_it(tmp_path: Path) -> None:
+    words = Transcript("hi", (Cue(1.0, 9.0, "hi"),), (), "a.srt")
+    found = read_clip(write_clip(tmp_path / "a.wav", 2.0, picture=None), {"audio": RECIPES["audio"]}, transcript=words)
+    assert found.transcript is not None
+    assert found.transcript.cues[0].stop == found.seconds == pytest.approx(2.0, abs=0.01)
+
+
+def test_other_limits_are_read_anew(tmp_path: Path) -> None:
+    clip, cache = write_clip(tmp_path / "a.mp4", 2.0), Cache(tmp_path / "cache")
+    assert len(read_clip(clip, RECIPES, cache=cache).tracks["audio"].values) >= 20
+    assert len(read_clip(clip, RECIPES, cache=cache, limits=Limits(seconds=1.0)).tracks["audio"].values) == 10
+
+
+def test_a_file_that_changed_meanwhile_is_not_kept_under_its_old_name(tmp_path: Path) -> None:
+    clip, cache = write_clip(tmp_path / "a.mp4"), Cache(tmp_path / "cache")
+    first = read_clip(clip, RECIPES)
+    write_clip(clip, 1.0)
+    with pytest.raises(MitrError, match="has changed since it was first read"):
+        read_clip(clip, RECIPES, cache=cache, digest=first.sha256)
+    assert not list(cache.folder.glob("*/*/*"))
 
 
 def test_what_was_read_once_is_not_read_again(tmp_path: Path) -> None:

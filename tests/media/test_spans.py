@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mitr.media.features import Span
-from mitr.media.spans import runs_of, silences, spans_of, steps_in, within
+from mitr.media.spans import after, merged, runs_of, silences, spans_of, steps_in, within
 
 
 def test_silence_needs_its_time() -> None:
@@ -48,3 +48,14 @@ def test_spans_end_with_the_clip() -> None:
 def test_parts_of_spans_inside_a_stretch() -> None:
     spans = [Span(1.0, 3.0, "a"), Span(4.0, 5.0, "b"), Span(6.0, 7.0, "c")]
     assert within(spans, 2.0, 4.5) == [Span(0.0, 1.0, "a"), Span(2.0, 2.5, "b")]
+
+
+def test_what_lies_behind_a_time() -> None:
+    spans = [Span(0.0, 1.0, "a"), Span(1.5, 4.0, "b"), Span(1.0, 6.0, "c")]
+    assert after(spans, 2.0) == (Span(2.0, 4.0, "b"), Span(4.0, 6.0, "c"))
+    assert after(spans, 6.0) == ()
+
+
+def test_spans_that_touch_are_one() -> None:
+    spans = [Span(1.0, 2.0, "a"), Span(0.0, 1.0, "a"), Span(2.0, 3.0, "b"), Span(4.0, 5.0, "b")]
+    assert merged(spans) == (Span(0.0, 2.0, "a"), Span(2.0, 3.0, "b"), Span(4.0, 5.0, "b"))

@@ -40,6 +40,18 @@ def test_the_lines() -> None:
     ]
 
 
+def test_the_words_are_shown_with_their_source() -> None:
+    found = answer()
+    found.text, found.text_source = "well " * 40, "clip.srt"
+    line = next(line for line in str(found).splitlines() if line.startswith("  words "))
+    assert line == "  words      “" + ("well " * 40)[:79].rstrip() + "…” (clip.srt)"
+
+
+def test_json_for_an_output_that_lacks_letters() -> None:
+    assert json_line({"text": "é"}) == '{"text": "é"}'
+    assert json_line({"text": "é"}, "ascii") == '{"text": "\\u00e9"}'
+
+
 def test_classes_and_the_prior() -> None:
     found = Prediction(None, 0.0, 0.0, (0.0, 1.0), category="joy", probabilities={"anger": 0.3, "joy": 0.7})
     found.all_missing = True

@@ -70,7 +70,28 @@ CUES = Transcript("one two three", SPOKEN, (), "x.srt")
 
 
 def test_a_cue_is_a_stretch() -> None:
-    assert cut(reading(transcript=CUES), "subtitles", 10.0) == [Stretch(0.5, 1.5), Stretch(1.6, 5.0)]
+    found = cut(reading(transcript=CUES), "subtitles", 10.0)
+    assert found == [Stretch(0.5, 1.5, "one"), Stretch(1.6, 5.0, "two three")]
+    assert part_of(reading(transcript=CUES), found[0]).text == "one"
+
+
+@pytest.mark.parametrize("window", [0.0, -1.0, float("inf"), float("nan")])
+def test_windows_have_a_length(window: float) -> None:
+    with pytest.raises(MitrError, match="it must be a number of seconds above 0"):
+        cut(reading(), "windows", window)
+
+
+def test_windows_are_not_too_many() -> None:
+    with pytest.raises(MitrError, match=r"--window 1e-05 cuts 6 s into more than 10000 parts; take more"):
+        cut(reading(), "windows", 1e-5)
+
+
+def test_the_last_part_has_the_last_step() -> None:
+    whole = reading(6.1)
+    whole.seconds = 6.04  # the last step is begun, and not full
+    first, last = cut(whole, "windows", 3.0)
+    assert len(part_of(whole, first).tracks["vision"].values) == 30
+    assert len(part_of(whole, last).tracks["vision"].values) == 31
 
 
 def test_what_cannot_be_cut_is_said() -> None:

@@ -93,21 +93,25 @@ def extract(
     from mitr.media.extracting import extract as extract_clips
     from mitr.media.extracting import listed
 
-    found = extract_clips(
-        source,
-        out,
-        MediaConfig(features, speech, limits),
-        splits=splits,
-        name=name,
-        label_range=label_range,
-        task=task,
-        jobs=jobs,
-        strict=strict,
-        timeout=timeout,
-        cache=cache,
-        overwrite=overwrite,
-        quiet=quiet,
-    )
+    try:
+        found = extract_clips(
+            source,
+            out,
+            MediaConfig(features, speech, limits),
+            splits=splits,
+            name=name,
+            label_range=label_range,
+            task=task,
+            jobs=jobs,
+            strict=strict,
+            timeout=timeout,
+            cache=cache,
+            overwrite=overwrite,
+            quiet=quiet,
+        )
+    except KeyboardInterrupt:
+        print("mitr: the same command goes on where it stopped", file=sys.stderr)
+        raise
     print_inspection(inspect(Path(out)))
     for modality, reasons in found.missing.items():
         print(f"{modality}: missing in part or whole: {', '.join(f'{r} in {n} clips' for r, n in reasons.items())}")
@@ -127,6 +131,7 @@ def predict(
     window: float = 10.0,
     out: str | None = None,
     json: bool = False,
+    engine: Literal["torch", "onnx"] = "torch",
     speech: SpeechConfig = SpeechConfig(),  # noqa: B008
     limits: Limits = Limits(),  # noqa: B008
     cache: str | None = None,
@@ -136,13 +141,14 @@ def predict(
     Args:
         run: the run folder.
         files: video or audio files; none with --text answers about the words alone.
-        text: what is said in the clip; otherwise the .srt, .vtt or .txt file of the same name beside it.
+        text: what is said in the clip, "" for nothing; otherwise the .srt, .vtt or .txt file of its name beside it.
         missing: modalities to leave out, with commas between them, e.g. audio,vision.
         explain: also find the moments that mattered most.
         segments: also answer about parts of each clip: a part a subtitle, between pauses, or windows of equal length.
         window: seconds of a window.
         out: folder for the timeline of each clip (CSV, JSON and a picture); needs --segments.
         json: print one JSON object a clip instead, a line each.
+        engine: what runs the network; onnx needs the run's export (mitr export RUN).
         speech: speech recognition for clips without a transcript.
         limits: bounds on what a file may ask for.
         cache: folder in which features are kept; otherwise the user's cache.
@@ -150,6 +156,8 @@ def predict(
     from mitr.media.cache import Cache
     from mitr.prediction.answer import json_line
     from mitr.prediction.predictor import Predictor
+    from mitr.prediction.segments import check_window
+    from mitr.report.timeline import free_stem, write_timeline
 
     if text is not None and len(files) > 1:
         raise MitrError(f"--text is of one clip, but {len(files)} are named: put a .txt file beside each of them")
@@ -157,37 +165,34 @@ def predict(
         raise MitrError("name a file, or give --text: mitr predict RUN FILE")
     if out is not None and segments is None:
         raise MitrError("--out is for timelines, which need --segments subtitles, silence or windows")
-    if not window > 0:
-        raise MitrError(f"--window is {window}; it must be above 0 s")
+    check_window(window)
     predictor = Predictor(
         run,
         missing=[m.strip() for m in missing.split(",") if m.strip()],
         limits=limits,
         speech=speech,
         cache=Cache(cache) if cache else None,
+        engine=engine,
     )
     failed = 0
-    stems: dict[str, int] = {}
+    taken: set[str] = set()
     clips: list[str | None] = [*files] if files else [None]
     for file in clips:
         try:
             answer = predictor.predict(file, text=text, explain=explain, segments=segments, window=window)
+            stem = free_stem(Path(file or "text").stem, taken)
+            written = write_timeline(answer, Path(out), stem) if out is not None else []
+            print(json_line(answer.to_json(), sys.stdout.encoding) if json else answer, flush=True)
+            for path in written:
+                print(f"  {path}", file=sys.stderr if json else sys.stdout)
+        except BrokenPipeError:
+            raise
         except Exception as error:  # the other clips go on, whatever it was
             failed += 1
             told = str(error) if isinstance(error, MitrError) else f"{file}: {type(error).__name__}: {error}"
             print(f"mitr: error: {told}", file=sys.stderr)
             if json:
-                print(json_line({"file": file, "error": told}), flush=True)
-            continue
-        print(json_line(answer.to_json()) if json else answer, flush=True)
-        if out is not None:
-            from mitr.report.timeline import write_timeline
-
-            stem = Path(file or "text").stem
-            stems[stem] = stems.get(stem, 0) + 1
-            stem += f"-{stems[stem]}" if stems[stem] > 1 else ""
-            for path in write_timeline(answer, Path(out), stem):
-                print(f"  {path}", file=sys.stderr if json else sys.stdout)
+                print(json_line({"file": file, "error": told}, sys.stdout.encoding), flush=True)
     predictor.cache.trim()
     if failed:
-        raise MitrError(f"{failed} of {len(files)} clips could not be answered")
+        raise MitrError(f"{failed} of {len(clips)} clips could not be answered")

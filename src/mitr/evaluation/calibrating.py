@@ -1,5 +1,7 @@
 """A run's prediction intervals: calibrated on its validation split once, and kept in its folder."""
 
+from contextlib import suppress
+
 import numpy as np
 import pandas as pd
 
@@ -42,7 +44,7 @@ def calibrated(
     made_for = {"level": level, "model": sha256(weights), "data": run.about["data"]["sha256"]}
     if path.exists():
         known = read_json(path)
-        if {name: known.get(name) for name in made_for} == made_for:
+        if isinstance(known, dict) and {name: known.get(name) for name in made_for} == made_for:
             return Conformal.from_json(known.get("intervals"), str(path))
     dataset = data or run.data()
     if dataset.info.content_sha256 != made_for["data"]:
@@ -53,7 +55,8 @@ def calibrated(
     examples = run.examples(dataset, "valid", network)
     table = predict_under(network, examples, calibration_conditions(examples.modalities))
     found = Conformal.fit(table, level_across_videos(table, level))
-    write_json(path, made_for | {"intervals": found.to_json()})
+    with suppress(OSError):  # a run that may only be read has them made anew each time
+        write_json(path, made_for | {"intervals": found.to_json()})
     return found
 
 
@@ -78,7 +81,10 @@ def carried(run: Run) -> tuple[float, Conformal] | None:
     known = read_json(path)
     if not isinstance(known, dict) or known.get("model") != sha256(weights):
         return None
-    return float(known["level"]), Conformal.from_json(known.get("intervals"), str(path))
+    level = known.get("level")
+    if not isinstance(level, float) or not 0 < level < 1:
+        raise MitrError(f"{path} is damaged (level {level!r}); delete it, and the run calibrates itself again")
+    return level, Conformal.from_json(known.get("intervals"), str(path))
 
 
 def level_across_videos(table: pd.DataFrame, level: float) -> float:

@@ -13,11 +13,12 @@ librosa with its default parameters at 22050 Hz. Where ours depart from that:
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from mitr.media.features import Column, Extracted, Extractor
+from mitr.media.features import Column, Extracted, Extractor, importable
 
 RATE = 16000  # samples a second
 HOP = 512
@@ -164,4 +165,5 @@ SIMS33 = Extractor(
     columns=COLUMNS,
     extract=extract_sims33,
     blank="no sound that can be measured",
+    ready=partial(importable, "librosa", "threadpoolctl", extra="media"),
 )

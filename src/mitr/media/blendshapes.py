@@ -14,7 +14,7 @@ from mitr.errors import MitrError
 from mitr.media.assets import TASK, own_task
 from mitr.media.detection import Detection, Detector
 from mitr.media.face_models import Found, settled
-from mitr.media.features import Column, Extracted, Extractor
+from mitr.media.features import Column, Extracted, Extractor, importable
 from mitr.media.litert import Model, sigmoid
 from mitr.media.regions import Region, cropped
 from mitr.media.vision import follower_for, notes_of
@@ -97,6 +97,11 @@ def extract(frames: Any) -> Extracted:
     return extracted(frames, TaskModels(own_task()))
 
 
+def _ready() -> None:
+    importable("ai_edge_litert", "PIL", extra="media")
+    check(own_task())
+
+
 BLENDSHAPES = Extractor(
     name="blendshapes",
     version=1,
@@ -106,6 +111,7 @@ BLENDSHAPES = Extractor(
     columns=COLUMNS,
     extract=extract,
     blank="no face",
+    ready=_ready,
 )
 
 

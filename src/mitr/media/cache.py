@@ -3,7 +3,9 @@
 import hashlib
 import json
 import os
+import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from mitr.media.reading import Track
 
 GIGABYTE = 1 << 30
+KEPT = (".safetensors", ".json")  # features, and what was heard
+STALE = 3600.0  # seconds after which nobody writes to a file any more
 
 
 def cache_folder() -> Path:
@@ -37,6 +41,7 @@ class Cache:
     def __init__(self, folder: str | Path | None = None, gigabytes: float = 5.0):
         self.folder = Path(folder) if folder else cache_folder() / "features"
         self.gigabytes = gigabytes
+        self._told = False
 
     def check(self) -> None:
         """Make the folder.
@@ -72,31 +77,51 @@ class Cache:
                 if about["key"] != key:
                     return None
                 values, available = file.get_tensor("values"), file.get_tensor("available")
-            os.utime(path)
             missing = tuple(Span(*span) for span in about["missing"])
-            return Track(values, available.astype(bool), float(about["rate"]), missing, tuple(about["notes"]))
+            rate, seconds, notes = float(about["rate"]), float(about["seconds"]), tuple(about["notes"])
         except (OSError, SafetensorError, KeyError, TypeError, ValueError):
             return None
+        self.used(path)
+        return Track(values, available.astype(bool), rate, missing, notes, seconds)
 
     def put(self, digest: str, key: str, track: "Track") -> None:
         """Keep a track."""
         from safetensors import SafetensorError
         from safetensors.numpy import save_file
 
-        about = {"key": key, "rate": track.rate, "missing": track.missing, "notes": track.notes}
+        about = {"key": key} | {name: getattr(track, name) for name in ("rate", "missing", "notes", "seconds")}
         arrays = {"values": np.ascontiguousarray(track.values, np.float32), "available": track.available.astype(bool)}
         try:
             with replacing(self.path(digest, key)) as partial:
                 save_file(arrays, partial, {"about": json.dumps(about)})
         except (OSError, SafetensorError) as error:
+            self.unwritable(error)
+
+    def used(self, path: Path) -> None:
+        """Say that a file of the cache was of use just now."""
+        with suppress(OSError):  # others may be allowed to read it only
+            os.utime(path)
+
+    def unwritable(self, error: Exception) -> None:
+        """Warn, once, that nothing can be kept."""
+        if not self._told:
             message = f"the cache {self.folder} cannot be written to ({error}); nothing is remembered"
-            warnings.warn(message, stacklevel=2)
+            warnings.warn(message, stacklevel=3)
+        self._told = True
 
     def trim(self) -> None:
-        """Forget what was not used for longest until the folder is within its bound."""
-        files = sorted(self.folder.glob("*/*/*.safetensors"), key=lambda path: path.stat().st_mtime, reverse=True)
-        held = 0.0
-        for path in files:
-            held += path.stat().st_size
+        """Forget what was not used for longest until the folder is within its bound, and what was half-written."""
+        found: list[tuple[float, int, Path]] = []
+        for path in self.folder.glob("*/*/*"):
+            with suppress(OSError):  # another process may forget it, too
+                about = path.stat()
+                if path.name.endswith(".partial") and time.time() - about.st_mtime > STALE:
+                    path.unlink()
+                elif path.suffix in KEPT:
+                    found.append((about.st_mtime, about.st_size, path))
+        held = 0
+        for _, size, path in sorted(found, reverse=True):
+            held += size
             if held > self.gigabytes * GIGABYTE:
-                path.unlink(missing_ok=True)
+                with suppress(OSError):
+                    path.unlink()

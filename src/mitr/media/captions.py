@@ -80,19 +80,18 @@ class _Shown(NamedTuple):
     lines: list[list[_Piece]]
 
 
-def sidecar_of(clip: Path) -> Path | None:
-    """The file with a clip's words that lies beside it, if there is one.
+def sidecars_of(clip: Path) -> Iterator[Path]:
+    """The files with a clip's words that lie beside it, those with times first.
 
-    For `clip.mp4` the first of `clip.mp4.srt`, `clip.srt`, `clip.mp4.vtt`, `clip.vtt`, `clip.mp4.txt` and `clip.txt`
-    that exists; the suffix in any case.
+    For `clip.mp4` those of `clip.mp4.srt`, `clip.srt`, `clip.mp4.vtt`, `clip.vtt`, `clip.mp4.txt` and `clip.txt` that
+    exist, in this order; the suffix in any case.
     """
     for suffix in SUFFIXES:
         cases = ["".join(letters) for letters in itertools.product(*zip(suffix, suffix.upper(), strict=True))]
         for name in (clip.name, clip.stem):
             for case in dict.fromkeys(cases):
                 if (path := clip.with_name(name + case)) != clip and path.is_file():
-                    return path
-    return None
+                    yield path
 
 
 def read_transcript(path: Path) -> Transcript:
@@ -135,6 +134,19 @@ def between(transcript: Transcript, start: float, stop: float) -> str:
         text += item.text
         before = item
     return text.strip()
+
+
+def fitted(transcript: Transcript, seconds: float) -> Transcript:
+    """A transcript whose cues and words that outlast a clip of so many seconds (0: not known) end with it."""
+
+    def cut(start: float, stop: float) -> float:
+        return min(stop, seconds) if start < seconds else stop
+
+    if not seconds:
+        return transcript
+    cues = tuple(cue._replace(stop=cut(cue.start, cue.stop)) for cue in transcript.cues)
+    words = tuple(word._replace(stop=cut(word.start, word.stop)) for word in transcript.words)
+    return transcript._replace(cues=cues, words=words)
 
 
 def _timed(cue: Cue, words: tuple[Word, ...]) -> bool:

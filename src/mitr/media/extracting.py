@@ -25,10 +25,11 @@ from mitr.media.cache import Cache
 from mitr.media.captions import Transcript
 from mitr.media.cards import card
 from mitr.media.folder import clip_file, words_of
-from mitr.media.hearing import transcript_by_ear
+from mitr.media.hearing import listen
 from mitr.media.limits import Limits
 from mitr.media.options import MediaConfig, SpeechConfig
 from mitr.media.reading import Reading, read_clip
+from mitr.media.ready import check
 from mitr.media.registry import Recipe
 from mitr.processes import run_jobs
 
@@ -109,9 +110,14 @@ def extract(
         quiet: show no progress.
 
     Raises:
-        MitrError: `label.csv` is not as described, every clip is broken, or one is and `strict` is set.
+        MitrError: an option is wrong, something that reading takes is not installed, `label.csv` is not as described,
+            every clip is broken, or one is and `strict` is set.
     """
     source, out, config = Path(source), Path(out), config or MediaConfig()
+    if jobs < 0:
+        raise MitrError(f"--jobs is {jobs}; it must be a number of processes, or 0 for one per core")
+    if timeout is not None and not timeout > 0:
+        raise MitrError(f"--timeout is {timeout}; it must be above 0 s")
     if not (source / "label.csv").is_file():
         raise MitrError(
             f"{source} has no label.csv: mitr extract reads a folder with label.csv (video_id,clip_id,text,label,mode) "
@@ -119,7 +125,10 @@ def extract(
         )
     check_free(out, "dataset.json", overwrite)
     labelled = read_labelled(source / "label.csv", modes=splits is None, task=task)
+    labelled, notes = _chosen(labelled, Path(splits) if splits is not None else None, label_range)
     recipes = config.features.recipes()
+    _check_places(recipes)
+    check(recipes.values(), config.speech)
     store = Cache(cache)
     store.check()
     found, broken = _read_all(source, labelled, recipes, config, store, jobs, timeout, quiet)
@@ -128,9 +137,7 @@ def extract(
         raise MitrError(f"{count} cannot be read, and --strict is set:\n{listed(broken)}")
     if not found:
         raise MitrError(f"none of the {len(labelled.ids)} clips of {source} can be read:\n{listed(broken)}")
-    draft = _draft(labelled, found, recipes, config.limits, store, broken)
-    if splits is not None:
-        draft = split_anew(draft, Path(splits))
+    draft = _draft(labelled, found, recipes, config.limits, store, broken, notes)
     with new_folder(out, "dataset.json", overwrite) as folder:
         info = DatasetInfo(
             name=name or source.resolve().name,
@@ -145,6 +152,39 @@ def extract(
     return Extraction(Dataset(out), broken, _missing(found))
 
 
+def _chosen(
+    labelled: Labelled, splits: Path | None, label_range: tuple[float, float] | None
+) -> tuple[Labelled, list[str]]:
+    """The rows that `splits` does not leave out, with its splits, and what is to be noted of that.
+
+    Raises:
+        MitrError: the splits or the label range do not fit, which is said before hours are spent on reading clips.
+    """
+    ids, texts = labelled.ids, [""] * len(labelled.ids)
+    draft = Draft(
+        "clips", {}, ids, labelled.splits, labelled.labels, texts, lambda row: {}, labelled.own, [], labelled.classes
+    )
+    if splits is not None:
+        draft = split_anew(draft, splits)
+    notes = list(draft.notes)
+    label_range_of(draft, label_range)
+    row_of = dict(zip(ids, labelled.rows, strict=True))
+    rows = [row_of[id_] for id_ in draft.ids]
+    kept = Labelled(rows, draft.ids, draft.splits, draft.labels, draft.modality_labels, labelled.classes)
+    return kept, notes
+
+
+def _check_places(recipes: dict[str, Recipe]) -> None:
+    """Refuse extractors that other processes cannot import."""
+    for recipe in recipes.values():
+        place = registry.EXTRACTORS[recipe.extractor]
+        if place.startswith("__main__:"):
+            raise MitrError(
+                f"the feature extractor {recipe.extractor!r} is at {place!r}, in the script that is running: clips are "
+                "read in processes of their own, which cannot import it; put the extractor into a file of its own"
+            )
+
+
 def listed(broken: dict[str, str]) -> str:
     """A line a broken clip."""
     return "\n".join(f"  {id_}: {reason}" for id_, reason in broken.items())
@@ -156,10 +196,7 @@ def read_job(job: ClipJob, folder: Path) -> dict[str, Any]:
         registry.EXTRACTORS.setdefault(name, place)
     cache = Cache(folder)
     reading = read_clip(job.path, job.recipes, limits=job.limits, cache=cache, transcript=words_of(job.path, job.text))
-    if reading.transcript is None and job.speech.model is not None and "audio" not in reading.absent:
-        reading.transcript = transcript_by_ear(job.path, reading.sha256, job.speech, job.limits, cache)
-        if reading.transcript is not None:
-            reading.absent.pop("text", None)
+    listen(reading, job.speech, job.limits, cache)
     reading.tracks = {}
     return {"status": "ok", "reading": reading}
 
@@ -194,10 +231,7 @@ def _read_all(
                 broken[job.id] = facts["error"]
             tick()
 
-        try:
-            run_jobs(waiting, cache.folder, jobs or os.cpu_count() or 1, done, read_job, timeout)
-        except KeyboardInterrupt:
-            raise MitrError("interrupted; the same command goes on where it stopped") from None
+        run_jobs(waiting, cache.folder, jobs or os.cpu_count() or 1, done, read_job, timeout)
     return tuple({id_: part[id_] for id_ in labelled.ids if id_ in part} for part in (readings, broken))  # type: ignore[return-value]
 
 
@@ -208,16 +242,20 @@ def _draft(
     limits: Limits,
     cache: Cache,
     broken: dict[str, str],
+    notes: list[str],
 ) -> Draft:
     rows = [row for row, id_ in enumerate(labelled.ids) if id_ in found]
     ids = [labelled.ids[row] for row in rows]
-    notes = []
+    notes = list(notes)
     if broken:
         few = ", ".join(list(broken)[:FEW]) + (", ..." if len(broken) > FEW else "")
         notes.append(f"{len(broken)} of {len(labelled.ids)} clips could not be read and were left out: {few}")
     extractors = {m: registry.extractor_of(recipe.extractor) for m, recipe in recipes.items()}
     notes += [f"{m}: {extractor.licence}" for m, extractor in extractors.items() if extractor.licence]
-    modalities = {"text": Modality("raw")} if any(found[id_].transcript for id_ in ids) else {}
+    modalities = {"text": Modality("raw")}
+    if not any(found[id_].transcript for id_ in ids):
+        modalities.clear()
+        notes.append("text is absent from every clip")
     for m, recipe in recipes.items():
         if all(m in found[id_].absent for id_ in ids):
             notes.append(f"{m} is absent from every clip")

@@ -2,7 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from mitr.errors import MitrError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,6 +54,7 @@ class Extractor:
         extract: the function.
         blank: why a row of NaN is one, such as "no face".
         licence: of what it uses, where that binds the user; said when the extractor is chosen.
+        ready: raises a MitrError where something that it needs is not on this machine; called before the first clip.
     """
 
     name: str
@@ -62,3 +66,23 @@ class Extractor:
     extract: Callable[[Any], Extracted]
     blank: str = "nothing found"
     licence: str = ""
+    ready: Callable[[], None] = lambda: None
+
+
+def importable(*packages: str, extra: str) -> None:
+    """Say that packages are needed, without importing them.
+
+    Args:
+        packages: as they are imported.
+        extra: of mitr, with which they are installed.
+
+    Raises:
+        MitrError: one of them is not installed.
+    """
+    for name in packages:
+        try:
+            there = find_spec(name) is not None
+        except (ImportError, ValueError):
+            there = False
+        if not there:
+            raise MitrError(f"this needs the package {name}, which is not installed: pip install 'mitr[{extra}]'")

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 from mitr.errors import MitrError
 from mitr.media.channels import shares_memory
+from mitr.media.features import importable
 from mitr.media.limits import Limits
 
 CONTAINERS = (
@@ -74,6 +75,7 @@ def opened(path: Path, limits: Limits) -> Iterator[Any]:
     Raises:
         MitrError: as `open_clip`, or reading fails later.
     """
+    importable("av", extra="media")
     import av
 
     with _regular_file(path, limits) as file:

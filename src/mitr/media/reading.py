@@ -12,13 +12,14 @@ from mitr.errors import MitrError
 from mitr.files import sha256
 from mitr.media import registry, spans
 from mitr.media.cache import Cache
-from mitr.media.captions import Transcript
+from mitr.media.captions import Transcript, fitted
 from mitr.media.decode import Clip, audio_of, frames_of, open_clip
 from mitr.media.features import Extracted, Extractor, Span
 from mitr.media.limits import Limits
 from mitr.media.registry import Recipe
+from mitr.media.sound import BELIEVED
 
-VERSION = 1  # of what happens here to an extractor's values
+VERSION = 2  # of what happens here to an extractor's values
 APART = 0.5  # seconds by which one stream may be shorter than the clip without missing anything
 
 
@@ -31,6 +32,7 @@ class Track(NamedTuple):
         rate: steps a second; step i stands for the time from i / rate.
         missing: what of it is missing, in the order of time.
         notes: what a user should know.
+        seconds: how long its stream is, as far as that is believed; 0 of a part of a clip.
     """
 
     values: np.ndarray
@@ -38,6 +40,12 @@ class Track(NamedTuple):
     rate: float
     missing: tuple[Span, ...]
     notes: tuple[str, ...]
+    seconds: float = 0.0
+
+    @property
+    def why_missing(self) -> str:
+        """Why it has nothing, where nothing of it is available."""
+        return ", ".join(dict.fromkeys(span.reason for span in self.missing)) or "nothing in it"
 
 
 @dataclass
@@ -47,7 +55,7 @@ class Reading:
     Attributes:
         path: where it lies.
         sha256: of the file.
-        seconds: its length.
+        seconds: its length; 0 if nothing tells.
         tracks: modality -> Track, of those that the clip has something of.
         absent: modality -> why it has nothing of it.
         transcript: its words; None: there are none.
@@ -90,15 +98,15 @@ def read_clip(
         limits: bounds on what the file may ask for.
         cache: where features of files that were read before are kept.
         transcript: its words.
-        digest: SHA-256 of the file, if it is known.
+        digest: SHA-256 that the file had when it was read before.
 
     Raises:
-        MitrError: the file is no media file, or an extractor is at fault.
+        MitrError: the file is no media file, has changed since it had this SHA-256, or an extractor is at fault.
     """
     path, limits = Path(path), limits or Limits()
     clip = open_clip(path, limits)
-    digest = digest or sha256(path)
-    seconds, tracks, absent = clip.seconds, {}, dict(clip.absent)
+    known, digest = digest is not None, digest or sha256(path)
+    longest, tracks, absent = 0.0, {}, dict(clip.absent)
     notes = list(clip.notes)
     for m, recipe in recipes.items():
         if m in absent:
@@ -106,19 +114,29 @@ def read_clip(
         key = _key(m, recipe, limits)
         track = cache.get(digest, key) if cache else None
         if track is None:
+            if known and sha256(path) != digest:
+                raise MitrError(f"{path} has changed since it was first read; call the same command again")
             track = _track(clip, m, recipe, limits)
             if cache:
                 cache.put(digest, key, track)
         notes += [note for note in track.notes if note not in notes]
+        longest = max(longest, track.seconds)
         if track.available.any():
             tracks[m] = track
-            seconds = max(seconds, len(track.values) / track.rate if not clip.seconds else 0.0)
         else:
-            absent[m] = ", ".join(dict.fromkeys(span.reason for span in track.missing)) or "nothing in it"
+            absent[m] = track.why_missing
+    seconds = clip.seconds if _believed(clip.seconds, longest) else longest
     wanted = {m: reason for m, reason in absent.items() if m in recipes}
     if transcript is None or not transcript.text.strip():
         transcript, wanted = None, wanted | {"text": "no transcript"}
+    else:
+        transcript = fitted(transcript, seconds)
     return Reading(path, digest, seconds, tracks, wanted, transcript, notes)
+
+
+def _believed(claim: float, read: float) -> bool:
+    """Whether a clip is as long as it says: known at all, and not many times longer than what could be read of it."""
+    return claim > 0 and (not read or claim <= BELIEVED * read)
 
 
 def _track(clip: Clip, modality: str, recipe: Recipe, limits: Limits) -> Track:
@@ -140,14 +158,17 @@ def _track(clip: Clip, modality: str, recipe: Recipe, limits: Limits) -> Track:
     gaps = list(stream.missing)
     if clip.seconds - length > APART:
         gaps.append(Span(length, clip.seconds, "the stream ends earlier than the clip"))
-        length = clip.seconds
+        if length and _believed(clip.seconds, length):  # a second of sound that claims hours is a second
+            length = clip.seconds
     steps = int(np.ceil(length * rate - spans.NEAR))
     values = _of_length(values, steps)
     if modality == "audio" and recipe.silence_db is not None:
         gaps += spans.silences(stream.loudness, recipe.silence_db, recipe.silence_seconds or 0.5)
+    beyond = spans.after(gaps, length)
     gaps = [gap if gap.stop < length - 1 / rate else gap._replace(stop=np.inf) for gap in gaps]  # also of a half step
     notes = (*stream.notes, *extracted.notes)
-    return _with_gaps(values, gaps, extractor.blank, rate, length, notes)
+    track = _with_gaps(values, gaps, extractor.blank, rate, length, notes)
+    return track._replace(missing=spans.merged(track.missing + beyond), seconds=length)
 
 
 def _with_gaps(

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from mitr.media.acoustics import RATE, in_steps
-from mitr.media.features import Column, Extracted, Extractor
+from mitr.media.features import Column, Extracted, Extractor, importable
 
 HOP = 160  # samples: 10 ms
 LEAD = 2  # steps
@@ -126,6 +126,7 @@ COMPARE_COLUMNS = (
     *(Column(f"mfcc_sma[{i}]", "1", f"mel-frequency cepstral coefficient {i}") for i in range(1, 15)),
 )
 
+_READY = functools.partial(importable, "opensmile", extra="opensmile")
 EGEMAPS = Extractor(
     name="egemaps",
     version=1,
@@ -136,6 +137,7 @@ EGEMAPS = Extractor(
     extract=extract_egemaps,
     blank="no sound that can be measured",
     licence=LICENCE,
+    ready=_READY,
 )
 
 COMPARE = Extractor(
@@ -148,4 +150,5 @@ COMPARE = Extractor(
     extract=extract_compare,
     blank="no sound that can be measured",
     licence=LICENCE,
+    ready=_READY,
 )

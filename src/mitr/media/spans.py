@@ -61,6 +61,27 @@ def shifted(spans: Iterable[Span], by: float) -> list[Span]:
     return [Span(round(s.start + by, 3), round(s.stop + by, 3), s.reason) for s in spans]
 
 
+def after(spans: Iterable[Span], time: float) -> tuple[Span, ...]:
+    """The parts of spans behind a time, each moment once: the first of them that holds it counts."""
+    found: list[Span] = []
+    for span in spans:
+        if span.stop > time + NEAR:
+            found.append(Span(round(max(span.start, time), 3), round(span.stop, 3), span.reason))
+            time = span.stop
+    return tuple(found)
+
+
+def merged(spans: Iterable[Span]) -> tuple[Span, ...]:
+    """Spans in order, those of the same reason that touch as one."""
+    found: list[Span] = []
+    for span in sorted(spans):
+        if found and found[-1].reason == span.reason and span.start <= found[-1].stop + 0.001:
+            found[-1] = found[-1]._replace(stop=max(found[-1].stop, span.stop))
+        else:
+            found.append(span)
+    return tuple(found)
+
+
 def within(spans: Iterable[Span], start: float, stop: float) -> list[Span]:
     """The parts of spans inside a stretch of time, in seconds from its beginning."""
     cut = [Span(max(s.start, start) - start, min(s.stop, stop) - start, s.reason) for s in spans]

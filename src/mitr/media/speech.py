@@ -52,6 +52,15 @@ def transcribe(sound: Path | np.ndarray, model: str, allow_download: bool, langu
         raise MitrError(f"{where}: its speech cannot be recognised: {error}") from None
 
 
+def check(model: str, allow_download: bool) -> None:
+    """Find a model, without loading it; see `transcribe`.
+
+    Raises:
+        MitrError: faster-whisper or the model is not there.
+    """
+    _place(model, allow_download)
+
+
 def _transcript(segments: Iterable[Any], source: str) -> Transcript:
     cues: list[Cue] = []
     words: list[Word] = []
@@ -67,6 +76,15 @@ def _transcript(segments: Iterable[Any], source: str) -> Transcript:
 
 @functools.lru_cache(maxsize=1)
 def _load(model: str, allow_download: bool) -> Any:
+    faster_whisper, folder = _place(model, allow_download)
+    try:
+        return faster_whisper.WhisperModel(str(folder), device="cpu", compute_type="int8", local_files_only=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise MitrError(f"{folder}: the speech model cannot be loaded: {error}") from None
+
+
+def _place(model: str, allow_download: bool) -> tuple[Any, Path]:
+    """The package and the folder of a model, which has all files."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
@@ -81,10 +99,7 @@ def _load(model: str, allow_download: bool) -> Any:
             f"{folder} is not a speech model for faster-whisper: it has no {', '.join(lacking)};"
             " take one that was converted for CTranslate2, such as Systran/faster-whisper-small"
         )
-    try:
-        return faster_whisper.WhisperModel(str(folder), device="cpu", compute_type="int8", local_files_only=True)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise MitrError(f"{folder}: the speech model cannot be loaded: {error}") from None
+    return faster_whisper, folder
 
 
 def _found(faster_whisper: Any, model: str, allow_download: bool) -> Path:

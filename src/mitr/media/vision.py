@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from mitr.media.assets import ASSETS, asset
 from mitr.media.face import Face, FaceFollower
 from mitr.media.face_models import LEFT_LIDS, RIGHT_LIDS, FaceModels
-from mitr.media.features import Extracted, Extractor
+from mitr.media.features import Extracted, Extractor, importable
 from mitr.media.geometry import COLUMNS, columns_of, step_of
 
 _PATIENCE = 1.0  # seconds that a face may be gone before another is followed
@@ -38,6 +39,12 @@ def extract(frames: Any, models: FaceModels | None = None) -> Extracted:
     return Extracted(columns_of(steps, frames.fps), notes_of(follower))
 
 
+def _ready() -> None:
+    importable("ai_edge_litert", "PIL", extra="media")
+    for name in ASSETS:
+        asset(name)
+
+
 FACE = Extractor(
     name="face",
     version=1,
@@ -47,6 +54,7 @@ FACE = Extractor(
     columns=COLUMNS,
     extract=extract,
     blank="no face",
+    ready=_ready,
 )
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from mitr.media.features import Span
 
 MOST_SPANS = 4  # of a modality that the lines name
+LONGEST_WORDS = 80  # characters of the text that they show
 
 
 class Moment(NamedTuple):
@@ -82,9 +83,14 @@ class Prediction:
         return "\n".join(lines_of(self))
 
 
-def json_line(value: dict[str, Any]) -> str:
-    """JSON on one line, with every number finite."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+def json_line(value: dict[str, Any], encoding: str = "utf-8") -> str:
+    """JSON on one line, with every number finite; letters that an output's encoding lacks are written as escapes."""
+    line = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    try:
+        line.encode(encoding)
+    except UnicodeEncodeError:
+        return json.dumps(value, allow_nan=False)
+    return line
 
 
 def lines_of(answer: Prediction) -> list[str]:
@@ -93,17 +99,25 @@ def lines_of(answer: Prediction) -> list[str]:
     rows = [("", f"{answer.file or 'the given words'}{length}"), *_verdict(answer)]
     if answer.observed:
         rows.append(("observed", ", ".join(f"{m} {share:.0%}" for m, share in answer.observed.items())))
+    if answer.text:
+        rows.append(("words", f"“{_short(answer.text)}” ({answer.text_source})"))
     gaps = [f"{m} {_spans(spans)}" for m, spans in answer.missing.items()]
     if gaps:
         rows.append(("missing", "; ".join(gaps)))
     if any(answer.shapley.values()):
         parts = sorted(answer.shapley.items(), key=lambda part: -abs(part[1]))
-        start = f" (from the prior {answer.prior:+.2f})" if answer.prior is not None else ""
-        rows.append(("mattered", ", ".join(f"{m} {value:+.2f}" for m, value in parts) + start))
+        unit = f" to the probability of {answer.category}" if answer.category is not None else ""
+        prior = "" if answer.prior is None else f"{answer.prior:{'.2f' if unit else '+.2f'}}"
+        start = f" (from the prior {prior})" if prior else ""
+        rows.append(("mattered", ", ".join(f"{m} {value:+.2f}" for m, value in parts) + unit + start))
     rows += [("moment", _moment(moment)) for moment in answer.moments]
     rows += [("part", _part(part)) for part in answer.segments]
     rows += [("note", note) for note in answer.notes]
     return [rows[0][1], *(f"  {name:<10} {text}" for name, text in rows[1:])]
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST_WORDS else text[: LONGEST_WORDS - 1].rstrip() + "…"
 
 
 def _part(part: Prediction) -> str:
@@ -114,7 +128,8 @@ def _part(part: Prediction) -> str:
         said += f" ({part.low:+.2f} to {part.high:+.2f})" if part.low is not None and part.high is not None else ""
     gone = [m for m, share in part.observed.items() if not share]
     said = f"{part.start:6.1f}-{part.stop:.1f} s  {said}"
-    return said + (f"  without {', '.join(gone)}" if gone else "") + (f"  “{part.text}”" if part.text else "")
+    words = f"  “{_short(part.text)}”" if part.text else ""
+    return said + (f"  without {', '.join(gone)}" if gone else "") + words
 
 
 def _verdict(answer: Prediction) -> list[tuple[str, str]]:

@@ -1,11 +1,13 @@
 """The moments that mattered: how the answer changes when a part of a clip is hidden.
 
-A moment is a stretch of time in which sound, pictures and the words spoken then are hidden together. Words whose time
-is not known are hidden one by one. What counts is the answer less the answer without the part.
+A moment is a stretch of time in which sound, pictures and the words spoken then are hidden together. Words without a
+time of their own are hidden one by one; those of a subtitle have its time. What counts is the answer less the answer
+without the part.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 
@@ -13,6 +15,7 @@ import numpy as np
 
 from mitr.evaluation.predicting import predict_under
 from mitr.examples import Examples
+from mitr.media.captions import Cue, Word
 from mitr.media.features import Span
 from mitr.media.reading import Reading
 from mitr.media.spans import steps_in
@@ -30,7 +33,7 @@ Hidden = dict[str, np.ndarray]  # modality -> steps
 
 
 def moments_of(network: Network, examples: Examples, reading: Reading, shown: int = SHOWN) -> list[Moment]:
-    """The parts of a clip that changed the answer most, the strongest first.
+    """The parts of a clip that changed the answer most: stretches, the strongest first, then words in the same way.
 
     Args:
         network: in evaluation mode.
@@ -39,7 +42,7 @@ def moments_of(network: Network, examples: Examples, reading: Reading, shown: in
         shown: at most so many stretches, and as many words.
     """
     words = _words(network, reading)
-    timed = [word for word in words if word.start is not None]
+    timed = [word for word in words if word.own]
     parts: list[tuple[Moment, Hidden]] = []
     if reading.tracks or timed:
         count = min(MOST_PARTS, max(1, int(reading.seconds / SHORTEST)))
@@ -52,19 +55,23 @@ def moments_of(network: Network, examples: Examples, reading: Reading, shown: in
             hidden |= {"text": np.concatenate([w.tokens for w in said])} if said else {}
             text = " ".join(w.text for w in said)
             parts.append((Moment(round(start, 2), round(stop, 2), text, 0.0), hidden))
-    untimed = [w for w in words if w.start is None]
+    stretches = len(parts)
+    untimed = [w for w in words if not w.own]
     size = -(-len(untimed) // MOST_WORDS) if untimed else 1
     for i in range(0, len(untimed), size):
         group = untimed[i : i + size]
-        moment = Moment(None, None, " ".join(w.text for w in group), 0.0)
+        starts, stops = ([time for w in group if (time := getattr(w, end)) is not None] for end in ("start", "stop"))
+        moment = Moment(min(starts, default=None), max(stops, default=None), " ".join(w.text for w in group), 0.0)
         parts.append((moment, {"text": np.concatenate([w.tokens for w in group])}))
     if not parts:
         return []
     changes = _changes(network, examples, [hidden for _, hidden in parts])
     found = [moment._replace(change=change) for (moment, _), change in zip(parts, changes, strict=True)]
-    found = sorted((m for m in found if m.change), key=lambda moment: -abs(moment.change))
-    stretches = [m for m in found if m.start is not None][:shown]
-    return stretches + [m for m in found if m.start is None][:shown]
+    return _strongest(found[:stretches], shown) + _strongest(found[stretches:], shown)
+
+
+def _strongest(moments: list[Moment], shown: int) -> list[Moment]:
+    return sorted((m for m in moments if m.change), key=lambda moment: -abs(moment.change))[:shown]
 
 
 def _changes(network: Network, examples: Examples, hidden: list[Hidden]) -> list[float]:
@@ -88,11 +95,15 @@ def _without(hidden: Hidden, extents: Mapping[str, Extent]) -> Masks:
     return masks
 
 
+@dataclass
 class _Word:
-    """A word of the text, its tokens, and its time where that is known."""
+    """A word of the text, its tokens, and where that is known its time: its `own`, or that of its subtitle."""
 
-    def __init__(self, text: str, tokens: np.ndarray, start: float | None = None, stop: float | None = None):
-        self.text, self.tokens, self.start, self.stop = text, tokens, start, stop
+    text: str
+    tokens: np.ndarray
+    start: float | None = None
+    stop: float | None = None
+    own: bool = False
 
 
 def _words(network: Network, reading: Reading) -> list[_Word]:
@@ -104,18 +115,24 @@ def _words(network: Network, reading: Reading) -> list[_Word]:
         tokens = np.array([i for i, (a, b) in enumerate(spans) if a < match.end() and b > match.start()], int)
         if len(tokens):
             found.append((match, tokens))
-    times = _times(reading)
-    return [_Word(match.group(), tokens, *_time_of(match.start(), match.end(), times)) for match, tokens in found]
+    said = reading.transcript
+    words, cues = (_times(reading.text, part) for part in ((said.words, said.cues) if said else ((), ())))
+    known = []
+    for match, tokens in found:
+        own = _time_of(match.start(), match.end(), words)
+        when = own if own[0] is not None else _time_of(match.start(), match.end(), cues)
+        known.append(_Word(match.group(), tokens, *when, own=own[0] is not None))
+    return known
 
 
-def _times(reading: Reading) -> list[tuple[int, int, float, float]]:
-    """Where in the text the words with a time stand: first and last character, start and stop in seconds."""
+def _times(text: str, parts: Sequence[Word | Cue]) -> list[tuple[int, int, float, float]]:
+    """Where in the text the parts with a time stand: first and last character, start and stop in seconds."""
     place, found = 0, []
-    for word in reading.transcript.words if reading.transcript else ():
-        at = reading.text.find(word.text.strip(), place)
+    for part in parts:
+        at = text.find(part.text.strip(), place)
         if at >= 0:
-            place = at + len(word.text.strip())
-            found.append((at, place, word.start, word.stop))
+            place = at + len(part.text.strip())
+            found.append((at, place, part.start, part.stop))
     return found
 
 

@@ -2,9 +2,9 @@
 
 import warnings
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from mitr.data.held import HeldDataset
 from mitr.data.schema import MODALITIES, DatasetInfo, Modality, Source
 from mitr.data.store import Sample
 from mitr.errors import MitrError
-from mitr.evaluation.calibrating import calibrate_if_possible, carried
+from mitr.evaluation.calibrating import LEVEL, calibrate_if_possible, carried
 from mitr.evaluation.predicting import predict_under
 from mitr.evaluation.shapley import COMPLETE, PREFIX, shapley
 from mitr.examples import Examples
@@ -20,10 +20,11 @@ from mitr.media.cache import Cache
 from mitr.media.captions import Transcript
 from mitr.media.decode import audio_of, open_clip
 from mitr.media.folder import words_of
-from mitr.media.hearing import transcript_by_ear
+from mitr.media.hearing import listen
 from mitr.media.limits import Limits
 from mitr.media.options import SpeechConfig
 from mitr.media.reading import Reading, read_clip
+from mitr.media.ready import check
 from mitr.media.registry import Recipe, current
 from mitr.media.spans import shifted
 from mitr.prediction.answer import Prediction
@@ -32,6 +33,7 @@ from mitr.prediction.segments import How, Stretch, cut, part_of
 from mitr.training.run import Run
 
 LONG = 60.0  # seconds from which a clip holds more than one sentiment
+Engine = Literal["torch", "onnx"]
 
 
 class Predictor:
@@ -43,9 +45,11 @@ class Predictor:
         limits: bounds on what a file may ask for.
         speech: speech recognition for clips without a transcript.
         cache: where features of files that were read before are kept; None: in the user's cache.
+        engine: what runs the network: PyTorch, or onnxruntime with the run's export.
 
     Raises:
-        MitrError: no run is there, or it was trained on features that cannot be computed of a clip.
+        MitrError: no run or no export is there, the run was trained on features that cannot be computed of a clip, or
+            something that this takes is not installed.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class Predictor:
         limits: Limits | None = None,
         speech: SpeechConfig | None = None,
         cache: Cache | None = None,
+        engine: Engine = "torch",
     ):
         self.run = run if isinstance(run, Run) else Run(run)
         self.facts: dict[str, Any] = self.run.about["network"]
@@ -63,7 +68,10 @@ class Predictor:
         self.left_out = _left_out(missing, self.modalities)
         self.limits, self.speech, self.cache = limits or Limits(), speech or SpeechConfig(), cache or Cache()
         self.recipes = recipes_of(self.run, self.left_out)
-        self.network = self.run.network()
+        self.reads_text = "text" in self.modalities and "text" not in self.left_out
+        if self.recipes or (self.reads_text and self.speech.model is not None):
+            check(self.recipes.values(), self.speech if self.reads_text else SpeechConfig())
+        self.network = self._network(engine)
         self.uncalibrated = ""
         self.intervals = self._intervals()
 
@@ -80,7 +88,7 @@ class Predictor:
 
         Args:
             file: the clip; None: `text` alone.
-            text: what is said in it; otherwise a transcript beside the file, or speech recognition.
+            text: what is said in it, "" for nothing; None: a transcript beside the file, or speech recognition.
             explain: find the moments that mattered most.
             segments: also answer about stretches of the clip.
             window: seconds of a stretch, for `windows`.
@@ -88,47 +96,49 @@ class Predictor:
         Raises:
             MitrError: the file is no media file, or cannot be cut into these segments.
         """
-        reading = self._read(file, text)
+        reading = self._read(file, text, segments == "subtitles")
         with _collected() as notes:
-            parts = [reading]
             stretches: list[Stretch] = []
             if segments is not None:
                 stretches = cut(reading, segments, window, self._loudness(reading) if segments == "silence" else None)
-                parts += [part_of(reading, stretch) for stretch in stretches]
-            answers = self._answer(parts)
-            whole = answers[0]
+            if not self.reads_text:
+                reading.transcript = None
+            whole = self._answer([reading])[0]
             whole.file = str(file) if file is not None else None
-            for answer, stretch in zip(answers[1:], stretches, strict=True):
+            whole.segments = self._answer([part_of(reading, stretch) for stretch in stretches])
+            for answer, stretch in zip(whole.segments, stretches, strict=True):
                 answer.file, answer.start, answer.stop = whole.file, stretch.start, stretch.stop
                 answer.missing = {m: shifted(spans, stretch.start) for m, spans in answer.missing.items()}
-            whole.segments = answers[1:]
             if explain:
                 whole.moments = moments_of(self.network, self._examples([reading]), reading)
-        whole.notes = self._notes(reading, segments) + [note for note in notes if note not in reading.notes]
+        own = self._notes(reading, segments, bool(text and text.strip()))
+        whole.notes = own + [note for note in notes if note not in own]
         return whole
 
-    def _read(self, file: str | Path | None, text: str | None) -> Reading:
+    def _network(self, engine: Engine) -> Any:
+        if engine == "torch":
+            return self.run.network()
+        from mitr.export.network import onnx_network  # needs an extra
+
+        return onnx_network(self.run)
+
+    def _read(self, file: str | Path | None, text: str | None, cues: bool) -> Reading:
+        """A clip, or the text alone; with its subtitles, if they are wanted as `cues`, even where text is not read."""
         given = Transcript(text.strip(), (), (), "given") if text and text.strip() else None
         if file is None:
             if given is None:
                 raise MitrError("name a file, or give --text")
+            if not self.reads_text:
+                raise MitrError(f"{self.run.folder} reads no text here, so words alone cannot be answered: name a file")
             absent = {m: "no file was given" for m in self.modalities if m != "text"}
             reading = Reading(Path("text"), "", 0.0, {}, absent, given)
         else:
-            words = given or words_of(Path(file))
+            wanted = text is None and (self.reads_text or cues)
+            words = words_of(Path(file)) if wanted else given
             reading = read_clip(file, self.recipes, limits=self.limits, cache=self.cache, transcript=words)
-            heard = "text" in self.modalities and "text" not in self.left_out
-            if reading.transcript is None and self.speech.model is not None and heard and _has_sound(reading):
-                reading.transcript = transcript_by_ear(file, reading.sha256, self.speech, self.limits, self.cache)
-                if reading.transcript is not None:
-                    reading.absent.pop("text", None)
-        for m in self.left_out:
-            reading.tracks.pop(m, None)
-            reading.absent[m] = "left out as asked"
-        if "text" in self.left_out or "text" not in self.modalities:
-            reading.transcript = None
-        if "text" not in self.modalities:
-            reading.absent.pop("text", None)
+        reading.absent |= dict.fromkeys(self.left_out, "left out as asked")
+        if self.reads_text and text is None:
+            listen(reading, self.speech, self.limits, self.cache)
         return reading
 
     def _loudness(self, reading: Reading) -> np.ndarray:
@@ -147,6 +157,8 @@ class Predictor:
         return self.run.examples(HeldDataset(samples, info), "test", self.network)
 
     def _answer(self, readings: Sequence[Reading]) -> list[Prediction]:
+        if not readings:
+            return []
         examples = self._examples(readings)
         table = predict_under(self.network, examples, [COMPLETE])
         values = shapley(self.network, examples)
@@ -182,21 +194,21 @@ class Predictor:
             return None
         found = carried(self.run)
         if found is None:
-            try:
+            with suppress(MitrError):  # the data are not at hand, or others
                 data = self.run.data()
-                same = data.info.content_sha256 == self.run.about["data"]["sha256"]
-                if same and calibrate_if_possible(self.run, data) is not None:
-                    found = carried(self.run)
-            except MitrError:
-                pass
+                if data.info.content_sha256 == self.run.about["data"]["sha256"]:
+                    made = calibrate_if_possible(self.run, data)
+                    found = None if made is None else (LEVEL, made)
         if found is None:
             self.uncalibrated = (
                 "no interval: the run carries no calibration, and its validation split is not at hand or too small"
             )
         return found
 
-    def _notes(self, reading: Reading, segments: How | None) -> list[str]:
+    def _notes(self, reading: Reading, segments: How | None, text: bool) -> list[str]:
         notes = list(reading.notes)
+        if text and "text" not in self.modalities:
+            notes.append("this run reads no text, so the given words changed nothing")
         if self.uncalibrated:
             notes.append(self.uncalibrated)
         if segments is None and reading.seconds > LONG:
@@ -255,10 +267,6 @@ def _left_out(missing: Collection[str], modalities: Sequence[str]) -> list[str]:
         if m not in MODALITIES:
             raise MitrError(f"--missing names {m!r}; it must be text, audio or vision")
     return [m for m in modalities if m in missing]
-
-
-def _has_sound(reading: Reading) -> bool:
-    return "audio" in reading.tracks or "audio" not in reading.absent
 
 
 @contextmanager

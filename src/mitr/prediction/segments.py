@@ -10,19 +10,26 @@ from mitr.errors import MitrError
 from mitr.media.captions import Transcript, between
 from mitr.media.features import Span
 from mitr.media.reading import Reading, Track
-from mitr.media.spans import LOUDNESS_RATE, runs_of, within
+from mitr.media.spans import LOUDNESS_RATE, NEAR, runs_of, within
 
 How = Literal["subtitles", "silence", "windows"]
 PAUSE = 0.35  # seconds of low sound between which speech is cut
 QUIETER = 25.0  # dB below the loud parts that count as low; a room is never silent
 SHORTEST, LONGEST = 1.0, 30.0  # seconds of a stretch between two pauses
+MOST = 10_000  # windows of a clip
 
 
 class Stretch(NamedTuple):
-    """A part of a clip, in seconds from its beginning."""
+    """A part of a clip.
+
+    Attributes:
+        start, stop: seconds from the clip's beginning.
+        text: what is said in it, where it is a subtitle; None: the words whose times lie in it.
+    """
 
     start: float
     stop: float
+    text: str | None = None
 
 
 def cut(reading: Reading, how: How, window: float, loudness: np.ndarray | None = None) -> list[Stretch]:
@@ -35,11 +42,14 @@ def cut(reading: Reading, how: How, window: float, loudness: np.ndarray | None =
         loudness: (n,) dBFS of each 10 ms, for `silence`.
 
     Raises:
-        MitrError: the clip has no subtitles, no sound, or no length.
+        MitrError: the clip has no subtitles, no sound, or no length, or `window` is no length of a part of it.
     """
     if reading.seconds <= 0:
         raise MitrError(f"{reading.path}: its length is not known, so it cannot be cut into segments")
     if how == "windows":
+        check_window(window)
+        if reading.seconds / window > MOST:
+            raise MitrError(f"--window {window:g} cuts {reading.seconds:.0f} s into more than {MOST} parts; take more")
         return windows(0.0, reading.seconds, window)
     if how == "subtitles":
         cues = reading.transcript.cues if reading.transcript else ()
@@ -48,7 +58,7 @@ def cut(reading: Reading, how: How, window: float, loudness: np.ndarray | None =
                 f"{reading.path} has no subtitles: put an .srt or .vtt file of the same name beside it, or cut by "
                 "--segments silence or windows"
             )
-        kept = [Stretch(max(cue.start, 0.0), min(cue.stop, reading.seconds)) for cue in cues]
+        kept = [Stretch(max(cue.start, 0.0), min(cue.stop, reading.seconds), cue.text) for cue in cues]
         kept = [part for part in kept if part.stop > part.start]
         if not kept:
             raise MitrError(f"{reading.path}: its subtitles all lie after its end, {reading.seconds:.1f} s")
@@ -56,6 +66,16 @@ def cut(reading: Reading, how: How, window: float, loudness: np.ndarray | None =
     if loudness is None or not len(loudness):
         raise MitrError(f"{reading.path} has no sound to cut by: use --segments windows or subtitles")
     return between_pauses(loudness, reading.seconds)
+
+
+def check_window(window: float) -> None:
+    """Refuse a length of windows that is none.
+
+    Raises:
+        MitrError: it is not above 0, or not finite.
+    """
+    if not 0 < window < np.inf:
+        raise MitrError(f"--window is {window:g}; it must be a number of seconds above 0")
 
 
 def windows(start: float, stop: float, width: float) -> list[Stretch]:
@@ -91,11 +111,11 @@ def part_of(reading: Reading, stretch: Stretch) -> Reading:
     """What of a clip lies in a stretch; words without a time are in none."""
     tracks, absent = {}, dict(reading.absent)
     for m, track in reading.tracks.items():
-        piece = _piece(track, stretch)
+        piece = _piece(track, stretch, stretch.stop >= reading.seconds - NEAR)
         if piece.available.any():
             tracks[m] = piece
         else:
-            absent[m] = ", ".join(dict.fromkeys(span.reason for span in piece.missing)) or "nothing in it"
+            absent[m] = piece.why_missing
     words = _words(reading.transcript, stretch)
     if words is None:
         absent["text"] = reading.absent.get("text") or "no words in this stretch"
@@ -103,9 +123,10 @@ def part_of(reading: Reading, stretch: Stretch) -> Reading:
     return Reading(reading.path, reading.sha256, seconds, tracks, absent, words, [])
 
 
-def _piece(track: Track, stretch: Stretch) -> Track:
-    first, last = (round(time * track.rate) for time in stretch)
-    part = slice(first, max(last, first + 1))
+def _piece(track: Track, stretch: Stretch, final: bool) -> Track:
+    """The steps of a stretch, one at least; those of the `final` one of a clip to the last."""
+    first, last = (round(time * track.rate) for time in (stretch.start, stretch.stop))
+    part = slice(first, len(track.values) if final else max(last, first + 1))
     missing: Sequence[Span] = within(track.missing, stretch.start, stretch.stop)
     return Track(track.values[part], track.available[part], track.rate, tuple(missing), ())
 
@@ -113,5 +134,5 @@ def _piece(track: Track, stretch: Stretch) -> Track:
 def _words(transcript: Transcript | None, stretch: Stretch) -> Transcript | None:
     if transcript is None or not (transcript.words or transcript.cues):
         return None
-    text = between(transcript, stretch.start, stretch.stop)
+    text = between(transcript, stretch.start, stretch.stop) if stretch.text is None else stretch.text
     return Transcript(text, (), (), transcript.source) if text.strip() else None
