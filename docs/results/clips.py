@@ -37,6 +37,7 @@ def costs(found: dict[str, Any]) -> list[str]:
             ("memory", BARS["peak_mb"], "MB", most),
         )
     ]
+    long = found["long"]
     faces = min(row["observed_vision"] for row in found["clips"])
     return [
         *lines,
@@ -44,6 +45,10 @@ def costs(found: dict[str, Any]) -> list[str]:
         f"The bars set beforehand: {'; '.join(verdicts)}. A face was found in at least {faces:.0%} of the pictures of "
         f"each clip. The whole command `mitr predict RUN 12.mp4`, Python's start and imports included, took "
         f"{found['command_seconds']:.1f} s.",
+        "",
+        f"A made clip of {long['seconds']:.0f} s, answered in {long['segments']} windows by one call that knew nothing "
+        f"of it: {long['milliseconds_per_second']:.0f} ms per second of clip and at most {long['peak_mb']} MB; asked "
+        f"again, with its features in the cache, {long['milliseconds_per_second_known']:.1f} ms.",
     ]
 
 
