@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mitr.missing import masks
 from mitr.missing.masks import Mask
-from mitr.views import Steps, all_missing, hide
+from mitr.views import Steps, all_missing, hide, trimmed
 
 CLS, SEP, UNK = 101, 102, 100
 
@@ -126,3 +126,12 @@ def test_moving_keeps_every_part() -> None:
     assert isinstance(moved, Steps)
     assert all(torch.equal(a, b) for a, b in zip(moved, steps, strict=True))
     assert features().to(torch.device("cpu")).summary is None
+
+
+def test_padding_of_a_whole_batch_is_cut() -> None:
+    steps = features()._replace(summary=torch.ones(2, 3))
+    cut = trimmed(steps)
+    assert cut.values.tolist() == steps.values[:, :3].tolist()
+    assert [part.shape[1] for part in cut[:4]] == [3] * 4
+    assert cut.summary is steps.summary
+    assert trimmed(hide_one(features(), mask([1] * 4, [1] * 4, absent=[1, 1]))).valid.shape == (2, 2)

@@ -75,6 +75,11 @@ class Examples(TorchDataset[tuple[int, Example]]):
             return self._extents["text"].lengths
         return np.sum([extent.lengths for extent in self._extents.values()], axis=0)
 
+    def texts(self, positions: Sequence[int]) -> Steps:
+        """The token ids of these samples, padded as `collate` does it."""
+        assert self.tokens is not None
+        return _pad([(ids, ids != self.unknown) for ids in (self.tokens[p] for p in positions)], special=True)
+
     def collate(self, examples: Sequence[tuple[int, Example]]) -> Batch:
         """Pad examples to the longest of the batch (at least two steps, so that text without [CLS] keeps one)."""
         positions = np.array([position for position, _ in examples])

@@ -126,6 +126,13 @@ def hide(view: View, masks: Mapping[str, Mask], positions: Tensor, unknown_token
     return hidden
 
 
+def trimmed(steps: Steps) -> Steps:
+    """Without the steps that are padding in all samples; two stay, as where samples are padded."""
+    longest = max(2, int(steps.valid.sum(dim=1).max()))
+    values, valid, available, content = (part[:, :longest] for part in steps[:4])
+    return Steps(values, valid, available, content, steps.summary)
+
+
 def all_missing(view: View) -> Tensor:
     """(B,) bool: nothing of the sample was observed in any modality."""
     return ~torch.stack([steps.observed for steps in view.values()]).any(dim=0)

@@ -65,8 +65,8 @@ def predict(run: Run, data: Dataset, split: str, rates: Sequence[float], quiet: 
     examples = run.examples(data, split, network)
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
     with Progress(*columns, console=Console(stderr=True), disable=quiet) as progress:
-        task = progress.add_task(f"predicting {split}", total=len(rates) * -(-len(examples) // 64))
-        table = predict_at_rates(network, examples, rates, tick=lambda: progress.advance(task))
+        task = progress.add_task(f"predicting {split}", total=len(rates) * len(examples))
+        table = predict_at_rates(network, examples, rates, tick=lambda answers: progress.advance(task, answers))
     known = np.isfinite(table["label"])
     if not known.any():
         raise MitrError(f"{data.folder}: the {split} split has no labels to evaluate against")

@@ -1,6 +1,6 @@
 """From a trained network and masks to a table of predictions."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -8,11 +8,11 @@ import torch
 
 from mitr.config import PUBLISHED_SEEDS
 from mitr.data.schema import MODALITIES
-from mitr.examples import Batches, Examples
+from mitr.evaluation.sharing import Questions
+from mitr.examples import Examples
 from mitr.missing.protocols import Condition, at_rates
-from mitr.missing.schedules import Masks
 from mitr.models.network import Network, Output
-from mitr.views import Batch, View, hide, to_device
+from mitr.views import View, hide, to_device, trimmed
 
 
 def predict_under(
@@ -21,52 +21,56 @@ def predict_under(
     conditions: Sequence[Condition],
     *,
     batch_size: int = 64,
-    tick: Callable[[], None] = lambda: None,
+    tick: Callable[[int], None] = lambda answers: None,
 ) -> pd.DataFrame:
     """Predict a split under several conditions of a protocol.
+
+    A view of a sample that several conditions show alike is predicted once, and batches hold views of about the same
+    length whatever their condition. So an answer may differ by rounding from the one that the condition alone gives.
 
     Args:
         network: in evaluation mode.
         examples: the split.
         conditions: ways in which the split is incomplete.
         batch_size: samples a batch.
-        tick: called after each batch.
+        tick: called after each batch with the number of rows that it answers.
 
     Returns:
         One row per sample and condition: `id, condition, axis, rate` (the condition's level, NaN where it has none),
         `label, prediction` (and `probability_<class>`), `all_missing` and `observed_<modality>`, the share of the
         sample's steps (text: without [CLS] and [SEP]) that the model saw, 0 where the modality is absent.
     """
-    extents = examples.extents()
-    tables = []
-    for condition in conditions:
-        masks = condition.masks(extents)
-        if network.remembers_texts:
-            texts = (view["text"] for _, _, view in _shown(network, examples, masks, batch_size))
-            network.prepare([{"text": steps} for steps in texts])
-        parts = []
-        order: list[int] = []
-        for positions, batch, view in _shown(network, examples, masks, batch_size):
-            order += positions
-            with torch.inference_mode():
-                output = network(view)
-            part = answered(output, examples.data.info.classes) | {"all_missing": output.all_missing.cpu().numpy()}
-            parts.append(pd.DataFrame(part | observed_shares(batch.view, view)))
-            tick()
-        level = np.nan if condition.level is None else condition.level
-        about = {"condition": condition.name, "axis": condition.axis, "rate": level}
-        known = pd.DataFrame({"id": examples.ids} | about | {"label": examples.labels})
-        answers = pd.concat(parts, ignore_index=True).set_axis(order).sort_index()
-        tables.append(pd.concat([known, answers], axis=1))
-    return pd.concat(tables, ignore_index=True)
+    questions = Questions(examples, conditions, network.text is not None and network.text.skip_hidden)
+    rows_of = np.bincount(questions.same, minlength=len(questions.same))
+    if network.remembers_texts:
+        network.prepare(*([{"text": steps} for steps in batches] for batches in questions.text_sets(batch_size)))
+    parts = []
+    for numbers in questions.batches(batch_size):
+        complete, view = _shown(questions, numbers, network.prior.device)
+        with torch.inference_mode():
+            output = network(view)
+        part = answered(output, examples.data.info.classes) | {"all_missing": output.all_missing.cpu().numpy()}
+        parts.append(pd.DataFrame(part | observed_shares(complete, view)).set_axis(numbers))
+        tick(int(rows_of[numbers].sum()))
+    answers = pd.concat(parts).loc[questions.same].reset_index(drop=True)
+    levels = [np.nan if condition.level is None else condition.level for condition in conditions]
+    known = {
+        "id": examples.ids * len(conditions),
+        "condition": np.repeat([condition.name for condition in conditions], len(examples)),
+        "axis": np.repeat([condition.axis for condition in conditions], len(examples)),
+        "rate": np.repeat(levels, len(examples)),
+        "label": np.tile(examples.labels, len(conditions)),
+    }
+    return pd.concat([pd.DataFrame(known), answers], axis=1)
 
 
-def _shown(
-    network: Network, examples: Examples, masks: Masks, batch_size: int
-) -> Iterator[tuple[list[int], Batch, View]]:
-    for positions in Batches(examples.costs(), batch_size):
-        batch = to_device(examples.collate([examples[p] for p in positions]), network.prior.device)
-        yield positions, batch, hide(batch.view, masks, batch.positions, examples.unknown)
+def _shown(questions: Questions, numbers: np.ndarray, device: torch.device) -> tuple[View, View]:
+    """The complete samples of some questions, and what is left of them."""
+    examples, positions = questions.examples, questions.positions(numbers)
+    loaded = {position: examples[position] for position in dict.fromkeys(positions)}
+    batch = to_device(examples.collate([loaded[position] for position in positions]), device)
+    view = hide(batch.view, questions.masks(numbers), torch.arange(len(numbers)), examples.unknown)
+    return batch.view, {m: trimmed(steps) for m, steps in view.items()}
 
 
 def predict_at_rates(
@@ -76,7 +80,7 @@ def predict_at_rates(
     *,
     seeds: tuple[int, int, int] = PUBLISHED_SEEDS,
     batch_size: int = 64,
-    tick: Callable[[], None] = lambda: None,
+    tick: Callable[[int], None] = lambda answers: None,
 ) -> pd.DataFrame:
     """`predict_under` the published masks of these seeds at several rates, without `condition` and `axis`."""
     table = predict_under(network, examples, at_rates(rates, seeds), batch_size=batch_size, tick=tick)

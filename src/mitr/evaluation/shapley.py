@@ -40,7 +40,7 @@ def shapley(
     condition: Condition | None = None,
     *,
     batch_size: int = 64,
-    tick: Callable[[], None] = lambda: None,
+    tick: Callable[[int], None] = lambda answers: None,
 ) -> pd.DataFrame:
     """Explain each prediction of a split under a condition by what its modalities added to the prior.
 
@@ -54,7 +54,7 @@ def shapley(
         examples: the split.
         condition: the way in which the split is incomplete; None: it is shown as it is.
         batch_size: samples a batch.
-        tick: called after each batch, that is 2^M - 1 times for each batch of the split, M modalities.
+        tick: called after each batch with the number of answers that it gives, 2^M - 1 a sample in all, M modalities.
 
     Returns:
         One row per sample: `id`, `prediction`, `prior` and `shapley_<modality>` for each modality of `examples`, in the

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mitr.models.base import Model
 from mitr.text.encoder import TextEncoder, without_cls
-from mitr.views import Steps, Targets, View, all_missing
+from mitr.views import Steps, Targets, View, all_missing, trimmed
 
 
 class Output(NamedTuple):
@@ -64,7 +64,10 @@ class Network(nn.Module):
     def forward(self, complete: View, incomplete: View | None = None, targets: Targets | None = None) -> Output:
         """Predict from `complete`; or, given an incomplete view and targets, from that one, with the losses."""
         if incomplete is None or targets is None:
-            return self._answer(self.model(self.encode(complete)), complete, {})
+            encoded = self.encode(complete)
+            if self.text is not None and self.text.skip_hidden and "text" in encoded:
+                encoded["text"] = trimmed(encoded["text"])  # what was hidden is padding now
+            return self._answer(self.model(encoded), complete, {})
         if self._teacher:
             prediction, losses = self.model.losses(
                 self._teacher[0].encode(complete), self.encode(incomplete), targets, self._teacher[0].model

@@ -74,18 +74,23 @@ class TextEncoder(nn.Module):
 
     def forward(self, steps: Steps) -> Steps:
         """Token ids (B, T) -> states (B, T-1, D): [CLS] becomes the summary, [SEP] stays a valid step."""
-        keys = text_keys(steps) if self.known else [b""] * len(steps.values)
+        keys = [b""] * len(steps.values) if self.training else text_keys(steps)
         steps = self._shown(steps)
-        known = [i for i, key in enumerate(keys) if key in self.known]
-        unknown = steps.present.clone()
-        unknown[known] = False
+        # the first row with the same text; under dropout no two readings are the same
+        source = [i if self.training else keys.index(key) for i, key in enumerate(keys)]
+        first = torch.tensor([i == row for i, row in enumerate(source)], device=steps.values.device)
+        known = [i for i, row in enumerate(source) if i == row and keys[i] in self.known]
+        new = steps.present & first
+        new[known] = False
         states = torch.zeros((*steps.values.shape, self.dim), device=steps.values.device)
-        if unknown.any():
-            encoded = self._encode(steps.values[unknown], steps.valid[unknown])
-            states = states.to(encoded.dtype).index_copy(0, unknown.nonzero().flatten(), encoded)
+        if new.any():
+            encoded = self._encode(steps.values[new], steps.valid[new])
+            states = states.to(encoded.dtype).index_copy(0, new.nonzero().flatten(), encoded)
         for i in known:
             remembered = self.known[keys[i]]
             states[i, : len(remembered)] = remembered.to(states)
+        if not first.all():
+            states = states[source]
         read = without_cls(steps._replace(values=states))
         return in_front(read) if self.skip_hidden else read
 
@@ -99,8 +104,12 @@ class TextEncoder(nn.Module):
         device = next(self.model.parameters()).device
         precision = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else ""
         identity = f"{self.identity['sha256'] or self.identity['name']} {precision} {device} {self.skip_hidden}"
-        read = [MEMORY.get(identity, batches, 4 * self.dim, self.most_bytes, self._read) for batches in sets]
-        self.known = {key: states for known in reversed(read) for key, states in known.items()}
+        self.known, room = {}, self.most_bytes
+        for batches in sets:
+            size = 4 * self.dim * sum(int(steps.valid.sum()) for steps in batches)
+            if size <= room:  # what does not fit is read when it is asked for
+                room -= size
+                self.known = MEMORY.get(identity, batches, 4 * self.dim, self.most_bytes, self._read) | self.known
 
     def _shown(self, steps: Steps) -> Steps:
         return steps._replace(valid=steps.valid & steps.available) if self.skip_hidden else steps
