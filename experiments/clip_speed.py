@@ -1,8 +1,8 @@
 """What reading and answering costs: `python experiments/clip_speed.py CLIPS --out docs/results/clips.json`.
 
 CLIPS is a folder that `mitr extract` reads. Every stage of every clip is timed in a process of its own, alone and after
-the first call has compiled what it compiles (the best of three); memory is the process's highest. A long clip is made (a drawn
-face, speech-like sound) and answered in windows, once, from nothing to its last segment.
+the first call has compiled what it compiles (the best of three); memory is the process's highest. A long clip is made
+(a drawn face, speech-like sound) and answered in windows, once, from nothing to its last segment.
 """
 
 import argparse
