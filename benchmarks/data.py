@@ -1,4 +1,4 @@
-"""Import, opening, reading and training on sets of CMU-MOSEI's shape: `python benchmarks/data.py --out FILE`.
+"""Import, opening, reading and training on sets of CMU-MOSEI's shape: `python benchmarks/data.py --out FILE [--quick]`.
 
 Every figure is taken in a process of its own, whose memory is sampled from outside: `private` is what the process
 itself holds, `file` are pages of mapped files (its libraries among them), which the system takes back whenever it needs
@@ -42,6 +42,7 @@ def main() -> None:
     words.add_argument("--out", type=Path, help="the JSON file to write")
     words.add_argument("--samples", type=int, nargs="+", default=SIZES, help="sizes of the sets")
     words.add_argument("--only", nargs="+", default=list(TASKS), choices=list(TASKS), help="what to measure")
+    words.add_argument("--quick", action="store_true", help="a tiny set and the first tasks, to see that it runs")
     words.add_argument("--scratch", type=Path, help="where to put 330 KB a sample; default: the temporary folder")
     words.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of PyTorch, in train and longest")
     words.add_argument("--task", nargs=2, metavar=("NAME", "FOLDER"), help=argparse.SUPPRESS)
@@ -49,6 +50,8 @@ def main() -> None:
     if chosen.task:
         print(json.dumps(WORK[chosen.task[0]](Path(chosen.task[1]), chosen.threads)))
         return
+    if chosen.quick:
+        chosen.samples, chosen.only = (40,), list(TASKS)[:4]
     from yardstick import machine, yardstick
 
     about, speed = machine(), yardstick()
@@ -56,7 +59,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mitr-data-", dir=chosen.scratch) as scratch:
         for samples in sorted(chosen.samples):
             for row in measured(samples, Path(scratch), chosen.only, chosen.threads):
-                row["units"] = round(row["seconds"] * speed, 1)
+                row["units"] = float(f"{row['seconds'] * speed:.4g}")
                 rows.append({"samples": samples} | row)
                 print(json.dumps(rows[-1]), flush=True)
     found = {"machine": about, "yardstick": round(speed, 1), "data": rows, "growth": growth(rows)}
