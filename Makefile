@@ -5,7 +5,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := demo
 
-.PHONY: demo test results clean
+BENCHES := training sweep protocol growth data inference
+PERF := docs/results/perf
+# samples of the made sets of `make bench-data`, 330 KB each, and where to put them
+SAMPLES ?= 2857 22856
+SCRATCH ?=
+
+.PHONY: demo test results bench $(BENCHES:%=bench-%) clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -37,6 +43,20 @@ results: $(READY)
 	$(BIN)/python docs/results/feature_cards.py
 	$(BIN)/python docs/results/face_picture.py
 	$(BIN)/python docs/results/render.py
+	$(BIN)/python docs/results/performance.py
+
+# everything that docs/performance.md tells, on a machine that does nothing else
+bench: $(READY)
+	@set -e; for name in $(BENCHES); do $(MAKE) --no-print-directory bench-$$name; done
+
+bench-data: OPTIONS = --samples $(SAMPLES) $(if $(SCRATCH),--scratch $(SCRATCH))
+bench-inference: OPTIONS = --calls 150 --clips 256 --batches 1 16 64
+
+$(BENCHES:%=bench-%): bench-%: $(READY)
+	@mkdir -p $(PERF)
+	$(BIN)/python benchmarks/$*.py --out $(PERF)/$*.json $(OPTIONS)
+	$(BIN)/python benchmarks/history.py $(PERF)/$*.json
+	$(BIN)/python docs/results/performance.py
 
 clean:
 	rm -rf $(VENV) $(DEMO)

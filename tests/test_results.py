@@ -3,6 +3,8 @@
 import importlib.util
 import json
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -29,6 +31,64 @@ def test_the_page_is_rendered_from_the_files(render: ModuleType) -> None:
     assert (DOCS / "results.md").read_text(encoding="utf-8") == render.page(), "run `make results`"
 
 
+@pytest.fixture
+def performance() -> Iterator[ModuleType]:
+    before = list(sys.path)
+    yield loaded(DOCS / "results" / "performance.py")
+    sys.path[:] = before
+
+
+def test_the_page_of_costs_is_rendered_from_the_files(performance: ModuleType) -> None:
+    assert (DOCS / "performance.md").read_text(encoding="utf-8") == performance.page(), "run `make results`"
+
+
+def test_the_page_of_costs_has_a_line_for_what_is_not_measured(
+    performance: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(performance, "PERF", tmp_path)
+    page = performance.page()
+    assert page.count("Not measured yet.") == 10
+    assert page.count("not measured yet |") == 19
+    assert "growth.png" not in page
+
+
+def test_the_page_of_costs_says_which_bars_are_met(
+    performance: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(performance, "PERF", tmp_path)
+    step = {"case": "step, states, table, float32", "seconds": 1.0, "units": 60.0, "gflop": 50.0, "yardstick_own": 80.0}
+    step |= {"times_floor": 1.2, "evaluation_units": 9.0, "peak_mb": 900, "profile": {"temporal": 70.0, "other": 30.0}}
+    epoch = {"case": "epoch, mosei, states", "samples": 10, "of": 16326, "seconds": 1.0, "units": 9.0}
+    grown = [{"varied": "samples", "value": n, "units": n / 8} for n in (64, 128)]
+    opened = {"task": "open", "samples": 22856, "seconds": 0.01, "cold_seconds": 0.3, "units": 1.0}
+    files = {
+        "training": {"training": [step, step | epoch]},
+        "sweep": {
+            "sweep": [
+                dict.fromkeys(("seconds", "units", "readings", "samples"), 8.0)
+                | {"case": "x"}
+                | {"over_one_view": 7.0, "over_both_views": 3.5}
+            ]
+        },
+        "growth": {"growth": grown, "slopes": {"samples": 1.0}},
+        "data": {"data": [opened | {"private_mb": 40, "peak_mb": 80}], "growth": {}},
+    }
+    for name, found in files.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(found), encoding="utf-8")
+    lines = performance.page().splitlines()
+    assert "| step, states, table, float32: times less work than the release | 3.14 | at least 2.5 | met |" in lines
+    assert "| eleven rates over our complete view, the worst case | 7 | below 4 | **missed** |" in lines
+    assert "| eleven rates over both our views, the worst case | 3.5 | below 4 | met |" in lines
+    assert "| seconds to open it, with nothing in the system's cache | 0.3 | below 0.2 | **missed** |" in lines
+    assert "| mosei, states | 16326 | 1.0 | 9 | 1.20 | 900 | from 10 samples, by proportion |" in lines
+    assert "| states, table, float32 | 70.0 | 30.0 |" in lines
+    assert "![Growth](images/growth.png)" in lines
+    history = "date,commit,benchmark,case,yardstick,units\n2026-01-01,{},sweep,x,80,{}\n"
+    (tmp_path / "history.csv").write_text(history.format("a", 1) + history.format("b", 3).partition("\n")[2])
+    assert "- **slower: sweep, x: 3 units at b, 3.00 times the 1 at a (2026-01-01)**" in performance.page()
+    assert performance.picture(files["growth"]).startswith(b"\x89PNG")
+
+
 def test_another_number_in_a_file_is_another_page(render: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     original = render.load
     before = render.page()
@@ -45,7 +105,7 @@ def test_another_number_in_a_file_is_another_page(render: ModuleType, monkeypatc
 
 
 def test_no_result_names_a_place_on_some_machine() -> None:
-    files = sorted((DOCS / "results").glob("*.json"))
+    files = sorted((DOCS / "results").rglob("*.json"))
     assert files
     for path in files:
         words = re.split(r"[\s\"'=]+", path.read_text(encoding="utf-8"))

@@ -1,0 +1,295 @@
+"""Render docs/performance.md and its picture from the files in perf/ beside this script; `make bench` runs it."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mitr.report.plots import BLUE, GREY, drawing
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+sys.path.insert(0, str(HERE.parents[1] / "benchmarks"))
+import history  # noqa: E402  # of the benchmarks
+import performance_words as words  # noqa: E402  # beside this script
+
+DOCS, PERF = HERE.parent, HERE / "perf"
+YARDSTICK = 82.0  # GFLOP/s of the machine on which the release was measured
+RELEASE = {  # seconds, for 32 samples: authors' MITR-DNet, EMT-DLFR; of a range both ends
+    "states": ((2.3, 2.3), (4.4, 4.4)),
+    "bert": ((20.0, 25.0), (18.0, 30.0)),
+    "evaluation": ((5.0, 6.0), (6.0, 6.0)),
+}
+RELEASE_GB = (5.6, 7.0)
+STEP_BARS = {  # times less work than the release
+    "step, states, table, float32": 2.5,
+    "step, states, table, bf16": 4.0,
+    "step, states, mosi, float32": 4.0,
+    "step, states, mosi, bf16": 6.0,
+    "step, bert, table, float32": 2.2,
+    "step, bert, table, bf16": 4.0,
+    "step, bert, mosi, float32": 3.0,
+    "step, bert, mosi, bf16": 5.0,
+}
+MOSEI = 22_856  # samples
+Row = dict[str, Any]
+
+
+def main() -> None:
+    """Write the page and the picture."""
+    (DOCS / "performance.md").write_text(page(), encoding="utf-8")
+    if (found := load("growth")) is not None:
+        (DOCS / "images" / "growth.png").write_bytes(picture(found))
+
+
+def load(name: str) -> Any:
+    """A result file, or None while it does not exist."""
+    path = PERF / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def rows_of(name: str) -> list[Row]:
+    """The rows of a benchmark; none while it has no file."""
+    found = load(name)
+    return [] if found is None else list(found[name])
+
+
+def page() -> str:
+    """The page as Markdown."""
+    parts = [
+        (words.INTRODUCTION, measured()),
+        (words.BARS, bars()),
+        (words.RELEASE, release()),
+        (words.STEPS, steps()),
+        (words.PROFILE, profile()),
+        (words.EPOCHS, epochs()),
+        (words.SWEEP, sweep()),
+        (words.PROTOCOL, protocol()),
+        (words.DATA, data()),
+        (words.INFERENCE, inference()),
+        (words.GROWTH, growth()),
+        (words.HISTORY, slower()),
+    ]
+    return "\n".join(line for head, lines in parts for line in (head, *(lines or [words.NOTHING]), "")).rstrip() + "\n"
+
+
+def measured() -> list[str]:
+    """Which benchmark was run when, on what."""
+    last = {entry.benchmark: entry for entry in history.read(PERF / "history.csv")}
+    lines = []
+    for name, entry in sorted(last.items()):
+        about = (load(name) or {}).get("machine", {})
+        machine = f"{about.get('processor', '?')}, {about.get('cores', '?')} cores, PyTorch {about.get('torch', '?')}"
+        lines.append([f"`make bench-{name}`", entry.date, entry.commit, machine])
+    return table(["Command", "Measured", "Commit", "Machine"], lines)
+
+
+def bars() -> list[str]:
+    """Each bar of the plan, with what was measured."""
+    steps = {row["case"]: row for row in rows_of("training")}
+    lines = []
+    for case, bar in STEP_BARS.items():
+        value = less(steps[case]) if case in steps else None
+        lines.append(verdict(f"{case}: times less work than the release", value, bar, "at least"))
+    bert = steps.get("step, bert, table, float32")
+    times = None if bert is None else release_units("evaluation") / bert["evaluation_units"]
+    lines.append(verdict("evaluation of the incomplete view with BERT: times less work", times, 5.0, "at least"))
+    peak = None if bert is None else bert["peak_mb"] / 1000 / RELEASE_GB[0]
+    lines.append(verdict("peak memory with BERT, over the release's", peak, 0.5, "at most"))
+    floors = [row["times_floor"] for case, row in steps.items() if case in STEP_BARS]
+    lines.append(verdict("step over its floor, the worst case", max(floors, default=None), 1.5, "at most"))
+    for key, name in words.EVALUATIONS.items():
+        values = [row[key] for row in rows_of("sweep") if key in row]
+        lines.append(verdict(f"eleven rates over {name}, the worst case", max(values, default=None), 4.0, "below"))
+    whole = {row["task"]: row for row in rows_of("data") if row["samples"] == MOSEI}
+    peaks = [whole[task]["peak_mb"] for task in ("train", "longest") if task in whole]
+    lines.append(verdict("peak MB of training on a MOSEI-sized store", max(peaks, default=None), 2000, "below"))
+    opened = whole["open"]["cold_seconds"] if "open" in whole else None
+    lines.append(verdict("seconds to open it, with nothing in the system's cache", opened, 0.2, "below"))
+    size = whole["import"]["peak_mb"] / whole["import"]["pickle_mb"] if "import" in whole else None
+    lines.append(verdict("peak memory of importing it, over the size of its pickle", size, 2.5, "at most"))
+    exported = [row for row in rows_of("inference") if row["engine"] == "onnx"]
+    p50 = max((row["p50_ms"] for row in exported), default=None)
+    lines.append(verdict("one clip with ONNX: p50 in ms, the worst model", p50, 25, "below"))
+    most = [max(batch["clips_per_second"] for batch in row["throughput"]) for row in exported]
+    lines.append(
+        verdict("clips a second with ONNX in batches, the worst model", min(most, default=None), 200, "at least")
+    )
+    return table(["Bar", "Measured", "Wanted", ""], lines)
+
+
+def verdict(what: str, value: float | None, bar: float, how: str) -> list[str]:
+    """A line of the bars."""
+    if value is None:
+        return [what, "–", f"{how} {bar:g}", "not measured yet"]
+    met = {"at least": value >= bar, "at most": value <= bar, "below": value < bar}[how]
+    return [what, f"{value:.3g}" if value < 100 else f"{value:.0f}", f"{how} {bar:g}", "met" if met else "**missed**"]
+
+
+def release_units(what: str) -> float:
+    """The work of the authors' MITR-DNet in yardstick units, the middle of a range."""
+    return float(np.mean(RELEASE[what][0])) * YARDSTICK
+
+
+def less(row: Row) -> float:
+    """How much less work a step is than the release's."""
+    return release_units(row["case"].split(", ")[1]) / float(row["units"])
+
+
+def release() -> list[str]:
+    """The reference figures in yardstick units."""
+    heads = ["", "authors' MITR-DNet", "EMT-DLFR"]
+    lines = [[words.RELEASE_ROWS[what], *(units(*ends) for ends in both)] for what, both in RELEASE.items()]
+    return table(heads, [*lines, ["peak memory with BERT", *(f"{size} GB" for size in RELEASE_GB)]])
+
+
+def units(low: float, high: float) -> str:
+    """Seconds of the release, or a range of them, in yardstick units."""
+    return f"{low * YARDSTICK:.0f}" + (f"–{high * YARDSTICK:.0f}" if high > low else "")
+
+
+def steps() -> list[str]:
+    """Training steps."""
+    lines = [
+        [
+            *(row["case"].removeprefix("step, "), f"{row['seconds']:.3f}", f"{row['units']:.0f}", f"{less(row):.2f}"),
+            *(f"{row['gflop']:.0f}", f"{row['yardstick_own']:.0f}", f"{row['times_floor']:.2f}"),
+            *(f"{row['evaluation_units']:.1f}", f"{row['peak_mb']}"),
+        ]
+        for row in rows_of("training")
+        if row["case"].startswith("step")
+    ]
+    heads = ["Case", "Seconds", "Units", "Times less", "GFLOP", "GFLOP/s of the format", "Over the floor"]
+    return table([*heads, "Evaluation, units", "Peak MB"], lines)
+
+
+def profile() -> list[str]:
+    """Where the time of each step goes."""
+    rows = [row for row in rows_of("training") if row.get("profile")]
+    parts = dict.fromkeys(part for row in rows for part in row["profile"])
+    lines = [
+        [row["case"].removeprefix("step, "), *(f"{row['profile'].get(part, 0):.1f}" for part in parts)] for row in rows
+    ]
+    return table(["Percent of the step", *parts], lines)
+
+
+def epochs() -> list[str]:
+    """Training epochs."""
+    lines = []
+    for row in rows_of("training"):
+        if row["case"].startswith("epoch"):
+            how = "measured" if row["samples"] == row["of"] else f"from {row['samples']} samples, by proportion"
+            numbers = [f"{row['seconds']:.1f}", f"{row['units']:.0f}", f"{row['times_floor']:.2f}", f"{row['peak_mb']}"]
+            lines.append([row["case"].removeprefix("epoch, "), f"{row['of']}", *numbers, how])
+    return table(["Shape and text", "Samples", "Seconds", "Units", "Over the floor", "Peak MB", ""], lines)
+
+
+def sweep() -> list[str]:
+    """Eleven rates against complete evaluations."""
+    rows = rows_of("sweep")
+    lines = [
+        [
+            *(row["case"], f"{row['seconds']:.1f}", f"{row['units'] / row['samples']:.2f}"),
+            *(f"{row[key]:.2f}" if key in row else "–" for key in words.EVALUATIONS),
+            *(f"{row['readings']:.2f}", f"{row['again_seconds']:.1f} s" if "again_seconds" in row else "–"),
+        ]
+        for row in rows
+    ]
+    heads = ["Text encoder", "Seconds", "Units a sample", *(f"Over {name}" for name in words.EVALUATIONS.values())]
+    return table([*heads, "Readings", "Again"], lines)
+
+
+def protocol() -> list[str]:
+    """The wall time of protocol A."""
+    keys = ("seconds", "epoch_seconds", "rest_seconds")
+    lines = [
+        [row["case"], *(f"{row[key]:.1f}" for key in keys), f"{row['units']:.0f}", f"{row['peak_mb']}"]
+        for row in rows_of("protocol")
+    ]
+    return table(["Case", "Seconds", "An epoch", "All but training", "Units", "Peak MB"], lines)
+
+
+def data() -> list[str]:
+    """Stores: time and memory of each task."""
+    lines = [
+        [
+            *(words.TASKS[row["task"]], f"{row['samples']}", f"{row['seconds']:g}", f"{row['units']:g}"),
+            *(f"{row['private_mb']}", f"{row['peak_mb']}"),
+        ]
+        for row in sorted(rows_of("data"), key=lambda row: list(words.TASKS).index(row["task"]))
+    ]
+    slopes = [
+        f"{task} {slope['seconds_per_1000']:.3g} s and {slope['peak_mb_per_1000']:.3g} MB"
+        for task, slope in (load("data") or {}).get("growth", {}).items()
+    ]
+    found = table(["Task", "Samples", "Seconds", "Units", "Own MB", "Peak MB"], lines)
+    return [*found, "", f"A thousand more samples cost: {'; '.join(slopes)}."] if slopes else found
+
+
+def inference() -> list[str]:
+    """Latency and throughput."""
+    lines = [
+        [
+            *(row["model"], row["engine"], f"{row['p50_ms']:.1f}", f"{row['p99_ms']:.1f}", f"{row['p50_units']:.2f}"),
+            ", ".join(f"{batch['clips_per_second']:.0f} ({batch['batch']})" for batch in row["throughput"]),
+        ]
+        for row in rows_of("inference")
+    ]
+    return table(["Model", "Engine", "p50, ms", "p99, ms", "p50, units", "Clips a second (in batches of)"], lines)
+
+
+def growth() -> list[str]:
+    """Slopes and the picture."""
+    found = load("growth")
+    if found is None:
+        return []
+    lines = [[words.VARIED[what], f"{slope:.2f}"] for what, slope in found["slopes"].items()]
+    return ["![Growth](images/growth.png)", "", *table(["What grows", "Slope"], lines)]
+
+
+def slower() -> list[str]:
+    """Cases that became slower than they were."""
+    entries = history.read(PERF / "history.csv")
+    if not entries:
+        return []
+    found = [f"- **{history.told(slow)}**" for slow in history.slowdowns(entries)]
+    cases, commits = ({entry[i] for entry in entries} for i in (3, 1))
+    nothing = f"No case of {len(cases)} takes more than {history.SLOWER} times its best earlier units"
+    return found or [f"{nothing} ({len(commits)} commit{'s' if len(commits) > 1 else ''} so far)."]
+
+
+def picture(found: Row) -> bytes:
+    """Units against each thing that is varied, both on logarithmic scales, with the slope."""
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
+    slopes = found["slopes"]
+    with drawing((3.0 * len(slopes), 3.0), None, nrows=1, ncols=len(slopes)) as (axes, png):
+        for axis, (what, slope) in zip(np.ravel(axes), slopes.items(), strict=True):
+            rows = [row for row in found["growth"] if row["varied"] == what]
+            values, work = (np.array([row[key] for row in rows], float) for key in ("value", "units"))
+            through = np.exp(np.log(work).mean() + slope * (np.log(values) - np.log(values).mean()))
+            axis.plot(values, through, color=GREY, linewidth=1, linestyle=(0, (4, 3)))
+            axis.plot(values, work, color=BLUE, marker="o", markersize=4.5)
+            axis.set(xscale="log", yscale="log", title=words.VARIED[what], xlabel=f"slope {slope:.2f}")
+            axis.set_xticks(values, [f"{value:g}" for value in values])
+            low, high = work.min(), work.max()
+            axis.set_ylim(low / 1.6, high * 1.6 if high > 4 * low else low * 6.4)
+            axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            for side in (axis.xaxis, axis.yaxis):
+                side.set_minor_locator(NullLocator())
+        np.ravel(axes)[0].set_ylabel("yardstick units")
+    return png()
+
+
+def table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
+    """A table of Markdown; nothing where it has no line."""
+    body = [f"| {' | '.join(line)} |" for line in lines]
+    return [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads), *body] if body else []
+
+
+if __name__ == "__main__":
+    main()
