@@ -16,7 +16,7 @@ SCRATCH ?=
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[english,media,opensmile,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[english,media,opensmile,onnx,dev]'
 	touch $@
 
 # the main job on made-up data: a data set, a trained MITR-DNet, a robustness report
