@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from jsonargparse import ArgumentParser, Namespace
 
 import mitr
-from mitr.commands import benchmarks, clips, data, runs
+from mitr.commands import benchmarks, clips, data, exporting, runs
 from mitr.errors import MitrError
 
 GROUPS = {
@@ -29,12 +29,14 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": runs.train_run,
     "evaluate": runs.evaluate,
     "robustness": runs.robustness,
+    "export": exporting.export,
     "bench": benchmarks.bench,
     "reproduce": benchmarks.reproduce,
 }
 
 YES_NO = {"overwrite", "quiet", "per_rate", "shapley", "text.finetune", "text.allow_download", "model.causal"}
 YES_NO |= {"model.skip_zero_positions", "own_labels", "force", "strict", "explain", "json", "speech.allow_download"}
+YES_NO |= {"int8_text"}
 
 
 def parser(words: Iterable[str] = ()) -> ArgumentParser:
