@@ -117,7 +117,9 @@ class ModelContract:
 
     def test_every_parameter_gets_a_finite_gradient(self, model: Model) -> None:
         complete = make_view(LENGTHS)
-        self.total(model.train(), complete, drop_half(complete)).backward()
+        for seed in range(3):  # of dropout: the signs of an absolute error may cancel once
+            torch.manual_seed(seed)
+            self.total(model.train(), complete, drop_half(complete)).backward()
         for name, parameter in model.named_parameters():
             assert parameter.grad is not None, name
             assert parameter.grad.isfinite().all(), name

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mitr.nn.attention import Attention, attention_mask
+from mitr.nn import attention as attentions
+from mitr.nn.attention import Attention, attended, attention_mask
 
 VALID = torch.tensor([[True, True, True], [True, False, False], [False, False, False]])
 
@@ -81,3 +82,23 @@ def test_dropout_is_for_training_alone() -> None:
     attention, x = Attention(6, 2, dropout=0.5), torch.randn(2, 5, 6)
     assert not torch.equal(attention.train()(x, x), attention(x, x))
     assert torch.equal(attention.eval()(x, x), attention(x, x))
+
+
+def test_attention_with_dropout_is_pytorchs_where_nothing_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attentions, "dropout", lambda x, rate, training: x)
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(3, 2, steps, 4) for steps in (5, 6, 6))
+    some = torch.rand(3, 1, 5, 6) > 0.3
+    some[0, 0, 2] = False  # may attend to nothing
+    for mask in (None, some, torch.ones(3, 1, 1, 6, dtype=torch.bool)):
+        expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, mask)
+        torch.testing.assert_close(attended(q, k, v, mask, 0.5), expected)
+    assert not attended(q, k, v, some, 0.5)[0, :, 2].any()
+
+
+def test_attention_weights_are_what_is_dropped() -> None:
+    torch.manual_seed(0)
+    q, k, v = torch.zeros(2, 1, 100, 4), torch.zeros(2, 1, 50, 4), torch.eye(50).expand(2, 1, 50, 50)
+    shares = attended(q, k, v, None, 0.25)  # (2, 1, 100, 50), of equal weights
+    assert set(shares.mul(50).mul(0.75).round(decimals=3).unique().tolist()) == {0.0, 1.0}
+    assert (shares == 0).float().mean() == pytest.approx(0.25, abs=0.02)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from mitr.nn.dropout import FEW, LEVELS, dropout
+from mitr.nn.dropout import FEW, LEVELS, dropout, relu_dropout
 
 RATES = [0.001, 0.01, 0.05, 0.1, 0.3, 0.5, 0.9]
 
@@ -64,3 +64,20 @@ def test_the_seed_decides_and_number_formats_are_kept(rate: float) -> None:
     turned = dropout(x.t(), rate, True)  # not contiguous
     kept = turned != 0
     torch.testing.assert_close(turned[kept].float(), (x.t() / (1 - rate))[kept].float(), rtol=2e-2, atol=0)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.01, 0.3])
+@pytest.mark.parametrize("training", [True, False])
+def test_relu_and_dropout_in_one(rate: float, training: bool) -> None:
+    for rows in (3, 400):
+        x = torch.randn(rows, 50).requires_grad_()
+        same = x.detach().clone().requires_grad_()
+        torch.manual_seed(4)
+        once = relu_dropout(x, rate, training)
+        torch.manual_seed(4)
+        twice = dropout(same.relu(), rate, training)
+        torch.testing.assert_close(once, twice, rtol=1e-6, atol=0)
+        gradient = torch.randn(rows, 50)
+        once.backward(gradient)
+        twice.backward(gradient)
+        torch.testing.assert_close(x.grad, same.grad, rtol=1e-6, atol=0)

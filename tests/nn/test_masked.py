@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mitr.nn.masked import RowBatchNorm, masked_mean, put_rows
+from mitr.nn.masked import RowBatchNorm, masked_mean, normalised, put_rows, take_rows
 
 
 def test_masked_mean() -> None:
@@ -66,3 +66,33 @@ class TestRowBatchNorm:
         before = {name: value.clone() for name, value in norm.state_dict().items()}
         assert norm(torch.zeros(0, 2)).shape == (0, 2)
         assert all(torch.equal(value, before[name]) for name, value in norm.state_dict().items())
+
+
+def test_rows_taken_and_put_back() -> None:
+    torch.manual_seed(0)
+    mask = torch.tensor([[True, False, True], [False, False, False]])
+    x = torch.randn(2, 3, 4, dtype=torch.double)
+    for wanted in (False, True):
+        rows = take_rows(x.requires_grad_(wanted), mask)
+        torch.testing.assert_close(rows, x[mask])
+        torch.testing.assert_close(put_rows(rows, mask), x * mask[:, :, None])
+    assert torch.autograd.gradcheck(lambda x: take_rows(x, mask), (x,))
+    assert torch.autograd.gradcheck(lambda rows: put_rows(rows, mask), (torch.randn(2, 4).double().requires_grad_(),))
+    nothing = torch.zeros(2, 3, dtype=torch.bool)
+    assert put_rows(take_rows(x, nothing), nothing).shape == (2, 3, 4)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("shape", [(7,), (1,), (7, 3), (0,)])
+def test_norms_side_by_side_are_each_by_itself(training: bool, shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    alone, together = ([RowBatchNorm(width).train(training) for width in (2, 5)] for _ in range(2))
+    for one, same in zip(alone, together, strict=True):
+        torch.nn.init.normal_(one.weight)
+        torch.nn.init.normal_(one.running_mean)
+        same.load_state_dict(one.state_dict())
+    x = torch.randn(*shape, 7)
+    expected = [norm(part) for norm, part in zip(alone, x.split((2, 5), dim=-1), strict=True)]
+    torch.testing.assert_close(normalised(together, x), torch.cat(expected, dim=-1))
+    for one, same in zip(alone, together, strict=True):
+        torch.testing.assert_close(one.state_dict(), same.state_dict())

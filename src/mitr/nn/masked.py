@@ -1,5 +1,9 @@
 """What padding must not touch: means, and batch normalisation over rows that exist."""
 
+import math
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -12,10 +16,53 @@ def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
     return total / weight.sum(dim=1, keepdim=True).clamp(min=1)
 
 
+def take_rows(x: Tensor, mask: Tensor) -> Tensor:
+    """(..., D) -> the rows (n, D) of the n true places of the mask (...)."""
+    if not x.requires_grad:
+        return x[mask]
+    rows: Tensor = _Take.apply(x, mask.flatten().nonzero().flatten())
+    return rows
+
+
 def put_rows(rows: Tensor, mask: Tensor) -> Tensor:
     """Rows (n, D) back to where the mask (...) has its n true places: (..., D), zero elsewhere."""
-    empty = torch.zeros((*mask.shape, rows.shape[1]), dtype=rows.dtype, device=rows.device)
-    return empty.masked_scatter(mask[..., None], rows)
+    if not rows.requires_grad:
+        empty = torch.zeros((*mask.shape, rows.shape[1]), dtype=rows.dtype, device=rows.device)
+        return empty.masked_scatter(mask[..., None], rows)
+    x: Tensor = _Put.apply(rows, mask.flatten().nonzero().flatten(), mask.numel())
+    return x.view(*mask.shape, rows.shape[1])
+
+
+class _Take(torch.autograd.Function):
+    """Whole rows are copied, there and back; PyTorch's own gradient of x[mask] goes value by value."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, places: Tensor) -> Tensor:
+        ctx.save_for_backward(places)
+        ctx.shape = x.shape
+        return x.reshape(-1, x.shape[-1]).index_select(0, places)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (places,) = ctx.saved_tensors
+        return _placed(gradients[0], places, math.prod(ctx.shape[:-1])).view(ctx.shape), None
+
+
+class _Put(torch.autograd.Function):
+    """The opposite of `_Take`."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, places: Tensor, count: int) -> Tensor:
+        ctx.save_for_backward(places)
+        return _placed(rows, places, count)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return gradients[0].contiguous().index_select(0, *ctx.saved_tensors), None, None
+
+
+def _placed(rows: Tensor, places: Tensor, count: int) -> Tensor:
+    return rows.new_zeros(count, rows.shape[1]).index_copy_(0, places, rows)
 
 
 class RowBatchNorm(nn.BatchNorm1d):
@@ -26,22 +73,10 @@ class RowBatchNorm(nn.BatchNorm1d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, D) -> (n, D); or (n, S, D): S streams that are normalised each by itself, as in S calls one by one."""
-        if not len(x):
-            return x
-        if not self.training or len(x) == 1:
-            rows = x.reshape(-1, x.shape[-1])
-            known = F.batch_norm(rows, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
-            return known.view(x.shape)
-        streams = x[0].numel() // x.shape[-1]
-        weight, bias = (p if p is None or streams == 1 else p.repeat(streams) for p in (self.weight, self.bias))
-        mean, var = (torch.zeros(streams * x.shape[-1], device=x.device) for _ in range(2))
-        momentum = 1.0  # so that both are this batch's own
-        normal = F.batch_norm(x.flatten(1), mean, var, weight, bias, True, momentum, self.eps)
-        self._remember(mean.view(streams, -1), var.view(streams, -1))
-        return normal.view(x.shape)
+        return normalised([self], x)
 
     @torch.no_grad()
-    def _remember(self, means: Tensor, variances: Tensor) -> None:
+    def remember(self, means: Tensor, variances: Tensor) -> None:
         """Take (S, D) statistics of this batch into the running ones, one after the other."""
         if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
             return
@@ -49,3 +84,30 @@ class RowBatchNorm(nn.BatchNorm1d):
             self.running_mean.lerp_(mean, self.momentum or 0.0)
             self.running_var.lerp_(variance, self.momentum or 0.0)
         self.num_batches_tracked.add_(len(means))
+
+
+def normalised(norms: Sequence[RowBatchNorm], x: Tensor) -> Tensor:
+    """What several norms of one kind make of their features, (n, D) or (n, S, D), which stand side by side."""
+    first, width = norms[0], x.shape[-1]
+    if not len(x):
+        return x
+    weight, bias = (_joined([getattr(norm, name) for norm in norms]) for name in ("weight", "bias"))
+    if not first.training or len(x) == 1:
+        mean, var = (_joined([getattr(norm, name) for norm in norms]) for name in ("running_mean", "running_var"))
+        return F.batch_norm(x.reshape(-1, width), mean, var, weight, bias, eps=first.eps).view(x.shape)
+    streams = x[0].numel() // width
+    weight, bias = (p if p is None or streams == 1 else p.repeat(streams) for p in (weight, bias))
+    kept = torch.float32 if first.running_mean is None else first.running_mean.dtype
+    mean, var = (torch.zeros(streams * width, device=x.device, dtype=kept) for _ in range(2))
+    momentum = 1.0  # so that both are this batch's own
+    normal = F.batch_norm(x.flatten(1), mean, var, weight, bias, True, momentum, first.eps)
+    widths = [norm.num_features for norm in norms]
+    parts = (known.view(streams, width).split(widths, dim=1) for known in (mean, var))
+    for norm, own_mean, own_var in zip(norms, *parts, strict=True):
+        norm.remember(own_mean, own_var)
+    return normal.view(x.shape)
+
+
+def _joined(parts: list[Tensor | None]) -> Tensor | None:
+    known = [part for part in parts if part is not None]
+    return known[0] if len(known) == 1 else torch.cat(known) if known else None

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from mitr.nn.attention import Attention, attention_mask
 from mitr.nn.dropout import dropout
-from mitr.nn.masked import put_rows
+from mitr.nn.masked import put_rows, take_rows
 
 WIDE = 128  # features from which taking rows out costs less than multiplying padding
 
@@ -54,7 +54,9 @@ class UnimodalEncoder(nn.Module):
         x = x + self.attention(normal, normal, attention_mask(valid, self.causal))
         if x.shape[2] < WIDE:
             return self._feed(x)
-        return put_rows(self._feed(x[valid]), valid)  # wide features are slow to multiply: padding is left out
+        return put_rows(
+            self._feed(take_rows(x, valid)), valid
+        )  # wide features are slow to multiply: padding is left out
 
     def _feed(self, x: Tensor) -> Tensor:
         """The feed-forward network and the last LayerNorm, of (..., D)."""
