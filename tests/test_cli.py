@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mitr.__main__ import COMMANDS, main, spelled_out
+from mitr.__main__ import COMMANDS, main, parser, places_first, spelled_out
 from mitr.data.store import Dataset
 
 WRITE_NOTHING = ("data inspect", "data verify", "assets fetch", "assets add", "features")
@@ -37,6 +37,27 @@ def test_from_nothing_to_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[
     ]
     assert main([*words, "--train.max_epochs", "1", *QUICK]) == 0
     assert (tmp_path / "robust" / "runs" / "rate-0.5-seed-1" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "predict RUN a.mp4 b.mp4 --json --text hi",
+        "predict RUN --json a.mp4 --text hi b.mp4",
+        "predict --json RUN --text hi a.mp4 b.mp4",
+        "predict --text hi RUN a.mp4 --json true b.mp4",
+        "predict --text=hi RUN a.mp4 b.mp4 --json",
+    ],
+)
+def test_files_may_stand_between_options(words: str) -> None:
+    found = parser(words := places_first(spelled_out(words.split()))).parse_args(words).predict
+    assert (found.run, found.files, found.json, found.text) == ("RUN", ["a.mp4", "b.mp4"], True, "hi")
+
+
+def test_other_words_are_left_where_they_are() -> None:
+    for words in (["train", "--quiet", "d"], ["predict", "--help"], ["predict", "RUN", "--json", "--", "-a.mp4"], []):
+        assert places_first(words) == words
+    assert places_first(["bench", "--seeds", "1", "a", "b"]) == ["bench", "a", "b", "--seeds", "1"]
 
 
 def test_a_config_file_and_options_over_it(small: Dataset, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import sys
 import warnings
 from collections.abc import Callable, Iterable
+from io import TextIOWrapper
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -59,7 +60,10 @@ def parser(words: Iterable[str] = ()) -> ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 if it succeeded, 2 if the input was at fault."""
     warnings.showwarning = lambda message, *_args, **_more: print(f"mitr: warning: {message}", file=sys.stderr)
-    arguments = spelled_out(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    for output in (sys.stdout, sys.stderr):
+        if isinstance(output, TextIOWrapper):
+            output.reconfigure(errors="backslashreplace")  # a terminal may lack letters that a text or a name has
+    arguments = places_first(spelled_out(sys.argv[1:] if arguments is None else arguments)) or ["--help"]
     try:
         reader = parser(arguments)
         options = reader.instantiate(reader.parse_args(arguments))
@@ -90,6 +94,25 @@ def spelled_out(arguments: list[str]) -> list[str]:
                 word += "=true"
         words.append(word)
     return words
+
+
+def places_first(words: list[str]) -> list[str]:
+    """The files of `predict` and the folders of `bench` before the options, between which they may stand.
+
+    Args:
+        words: as `spelled_out` gives them: an option that is no yes/no one has one value, behind = or as the next word.
+    """
+    if words[:1] not in (["predict"], ["bench"]) or "--" in words:
+        return words
+    places, options, rest = [], [], iter(words[1:])
+    for word in rest:
+        if not word.startswith("-") or word == "-":
+            places.append(word)
+            continue
+        options.append(word)
+        if word.startswith("--") and "=" not in word and word != "--help":
+            options += [value for value in [next(rest, None)] if value is not None]
+    return [words[0], *places, *options]
 
 
 def _parser_of(function: Callable[..., None]) -> ArgumentParser:
