@@ -140,8 +140,9 @@ class OnnxEngine:
             blank = None if classes is None else np.zeros((0, len(classes)), np.float32)
             return Answers(np.zeros(0, np.float32), blank, np.zeros(0, bool))
         parts = {m: self._steps(m, samples) for m in self.modalities}
-        lengths = np.sum([[len(values) for values, _ in steps] for steps in parts.values()], axis=0)
-        order = np.argsort(lengths, kind="stable")
+        lengths = {m: np.array([len(values) for values, _ in steps]) for m, steps in parts.items()}
+        total = np.sum(list(lengths.values()), axis=0)
+        order = np.lexsort((total, total if self.tokens is None else lengths["text"]))  # tokens cost most
         answers = []
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
