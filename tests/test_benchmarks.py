@@ -89,7 +89,8 @@ def test_a_sweep_is_measured(bench: Any) -> None:
     row = bench("sweep").measured("minilm fine-tuned, skip", True)
     assert row["over_both_views"] == pytest.approx(row["seconds"] / row["both_views_seconds"], rel=0.05)
     assert row["over_both_views"] < row["over_one_view"]
-    assert 1 < row["readings"] <= row["views"] <= 10.1
+    assert 3 < row["readings"] < 6  # a token is shown at half of the rates, some texts are alike
+    assert 9 < row["views"] <= 10.1
 
 
 def test_a_protocol_is_measured(bench: Any) -> None:

@@ -47,7 +47,7 @@ The train split once, float32, in the sizes and shapes of the sets; lengths are 
 SWEEP = """## Eleven missing rates (AUILC)
 
 One model answers a test split under the published masks at rates 0.0 to 1.0. The masks are nested, and what two rates
-show alike is asked once: `readings` are the texts that are encoded, over those of the split. With [UNK] for a hidden
+show alike is asked once: `readings` are the tokens that are encoded, over those of the split. With [UNK] for a hidden
 token a masked sentence costs as much as a whole one, and most rates make another sentence of it, so that eleven rates
 cannot cost less than their readings do; with `skip` they cost what they show. A complete evaluation, in the release,
 reads both views, padded. `Again` is a second sweep of a frozen encoder, whose texts are remembered.
