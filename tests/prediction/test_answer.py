@@ -40,6 +40,12 @@ def test_the_lines() -> None:
     ]
 
 
+def test_what_has_no_times_is_missing_without_them() -> None:
+    found = answer()
+    found.missing = {"audio": [Span(0.0, 0.0, "no file was given")]}
+    assert "  missing    audio (no file was given)\n" in str(found)
+
+
 def test_the_words_are_shown_with_their_source() -> None:
     found = answer()
     found.text, found.text_source = "well " * 40, "clip.srt"

@@ -553,3 +553,19 @@ def test_a_long_clip_is_said_to_be_long(predictor: Predictor, tmp_path: Path) ->
     path = talk(tmp_path / "long.wav", picture=None, seconds=62.0, audio_rate=16000, layout="mono")
     answer = predictor.predict(path)
     assert any("62 s were answered as one sample" in note for note in answer.notes)
+
+
+def test_onnxruntime_answers_alike(
+    talks_run: Run, clip: Path, whole: Prediction, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnxruntime")
+    shutil.copytree(talks_run.folder, tmp_path / "run")
+    assert main(["export", str(tmp_path / "run")]) == 0
+    capsys.readouterr()
+    words = ["predict", str(tmp_path / "run"), str(clip), "--text", WORDS, "--engine", "onnx", "--explain", "--json"]
+    assert main([*words, "--cache", str(tmp_path / "cache")]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["sentiment"] == pytest.approx(whole.sentiment, abs=1e-4)
+    assert (answer["low"], answer["high"]) == pytest.approx((whole.low, whole.high), abs=1e-4)
+    assert answer["shapley"] == pytest.approx(whole.shapley, abs=1e-4)
+    assert answer["moments"]

@@ -149,7 +149,7 @@ def _verdict(answer: Prediction) -> list[tuple[str, str]]:
 
 def _spans(spans: list[Span]) -> str:
     longest = sorted(sorted(spans, key=lambda s: s.start - s.stop)[:MOST_SPANS])
-    said = ", ".join(f"{s.start:.1f}-{s.stop:.1f} s ({s.reason})" for s in longest)
+    said = ", ".join(f"{s.start:.1f}-{s.stop:.1f} s ({s.reason})" if s.stop else f"({s.reason})" for s in longest)
     more = len(spans) - MOST_SPANS
     return said + (f" and {more} shorter stretch{'es' if more > 1 else ''}" if more > 0 else "")
 
