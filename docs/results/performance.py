@@ -92,11 +92,12 @@ def bars() -> list[str]:
     steps = {row["case"]: row for row in rows_of("training")}
     lines = []
     for case, bar in STEP_BARS.items():
-        value = less(steps[case]) if case in steps else None
-        lines.append(verdict(f"{case}: times less work than the release", value, bar, "at least"))
+        value, here = (less(steps[case]), beside(steps[case])) if case in steps else (None, None)
+        lines.append(verdict(f"{case}: times less work than the release", value, bar, "at least", here))
     bert = steps.get("step, bert, table, float32")
     times = None if bert is None else release_units("evaluation") / bert["evaluation_units"]
-    lines.append(verdict("evaluation of the incomplete view with BERT: times less work", times, 5.0, "at least"))
+    here = None if bert is None or rival("evaluation") is None else rival("evaluation") / bert["evaluation_units"]
+    lines.append(verdict("evaluation of the incomplete view with BERT: times less work", times, 5.0, "at least", here))
     peak = None if bert is None else bert["peak_mb"] / 1000 / RELEASE_GB[0]
     lines.append(verdict("peak memory with BERT, over the release's", peak, 0.5, "at most"))
     floors = [row["times_floor"] for case, row in steps.items() if case in STEP_BARS]
@@ -118,15 +119,34 @@ def bars() -> list[str]:
     lines.append(
         verdict("clips a second with ONNX in batches, the worst model", min(most, default=None), 200, "at least")
     )
-    return table(["Bar", "Measured", "Wanted", ""], lines)
+    return table(["Bar", "Wanted", "Measured", "Beside EMT-DLFR"], lines)
 
 
-def verdict(what: str, value: float | None, bar: float, how: str) -> list[str]:
-    """A line of the bars."""
-    if value is None:
-        return [what, "–", f"{how} {bar:g}", "not measured yet"]
-    met = {"at least": value >= bar, "at most": value <= bar, "below": value < bar}[how]
-    return [what, f"{value:.3g}" if value < 100 else f"{value:.0f}", f"{how} {bar:g}", "met" if met else "**missed**"]
+def verdict(what: str, value: float | None, bar: float, how: str, here: float | None = None) -> list[str]:
+    """A line of the bars; `here` is the value by the rival that was run on the same machine."""
+
+    def told(value: float) -> str:
+        met = {"at least": value >= bar, "at most": value <= bar, "below": value < bar}[how]
+        return f"{f'{value:.3g}' if value < 100 else f'{value:.0f}'}, {'met' if met else '**missed**'}"
+
+    cells = ("not measured yet" if value is None else told(value)), ("" if here is None else told(here))
+    return [what, f"{how} {bar:g}", *cells]
+
+
+def rival(what: str) -> float | None:
+    """Yardstick units of the authors' MITR-DNet on the machine of these figures: those of EMT-DLFR, which was run there
+    with as many threads, times what MITR-DNet takes of it in the table."""
+    found = [
+        row["seconds"] * row["yardstick"] for row in rows_of("rival") if row["what"] == what and row["threads"] == 2
+    ]
+    ours, theirs = (float(np.mean(seconds)) for seconds in RELEASE[what])
+    return found[0] * ours / theirs if found else None
+
+
+def beside(row: Row) -> float | None:
+    """How much less work a step is than the release's on the same machine."""
+    there = rival(row["case"].split(", ")[1])
+    return None if there is None else there / float(row["units"])
 
 
 def release_units(what: str) -> float:
@@ -143,7 +163,20 @@ def release() -> list[str]:
     """The reference figures in yardstick units."""
     heads = ["", "authors' MITR-DNet", "EMT-DLFR"]
     lines = [[words.RELEASE_ROWS[what], *(units(*ends) for ends in both)] for what, both in RELEASE.items()]
-    return table(heads, [*lines, ["peak memory with BERT", *(f"{size} GB" for size in RELEASE_GB)]])
+    found = table(heads, [*lines, ["peak memory with BERT", *(f"{size} GB" for size in RELEASE_GB)]])
+    return [*found, "", words.RIVAL, *beside_lines()] if rows_of("rival") else found
+
+
+def beside_lines() -> list[str]:
+    """EMT-DLFR as it was run here."""
+    lines = [
+        [
+            *(words.RELEASE_ROWS[row["what"]], f"{row['threads']}", f"{row['seconds']:.2f}"),
+            *(f"{row['yardstick']:.0f}", f"{row['seconds'] * row['yardstick']:.0f}"),
+        ]
+        for row in rows_of("rival")
+    ]
+    return table(["EMT-DLFR", "Threads", "Seconds", "Yardstick", "Units"], lines)
 
 
 def units(low: float, high: float) -> str:
