@@ -114,6 +114,11 @@ def test_no_result_names_a_place_on_some_machine() -> None:
         assert not [word for word in words if re.match(r"/\w", word)], path.name
 
 
+@pytest.mark.parametrize("name", ["clips", "clip_variants", "bench_mosi", "bench_mosi_per_rate", "bench_ict", "int8"])
+def test_what_the_page_tells_is_there(name: str) -> None:
+    assert (DOCS / "results" / f"{name}.json").is_file()
+
+
 def test_the_readme_shows_what_the_command_printed() -> None:
     example = json.loads((DOCS / "results" / "clip_variants.json").read_text(encoding="utf-8"))["example"]
     assert f"```\n{example}\n```" in (DOCS.parent / "README.md").read_text(encoding="utf-8")
