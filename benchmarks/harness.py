@@ -25,6 +25,16 @@ def arguments(about: str | None, cases: Iterable[str]) -> argparse.ArgumentParse
     return words
 
 
+def run(
+    name: str, about: str | None, cases: Iterable[str], quick: Iterable[str], measure: Callable[..., Row | list[Row]]
+) -> None:
+    """Measure the cases that the command line asks for, or those of a `quick` run, and write them."""
+    cases = list(cases)
+    chosen = arguments(about, cases).parse_args()
+    names = chosen.cases or (quick if chosen.quick else cases)
+    write(name, in_processes(measure, names, chosen.quick, chosen.threads), chosen.out)
+
+
 def in_processes(
     measure: Callable[..., Row | list[Row]], names: Iterable[str], quick: bool, threads: int, *more: Any
 ) -> list[Row]:

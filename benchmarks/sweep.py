@@ -47,11 +47,7 @@ RELEASE_UNITS = 5.5 * 82 / 32  # a sample, both views, BERT
 
 def main() -> None:
     """Measure and write."""
-    words = harness.arguments(__doc__, CASES)
-    chosen = words.parse_args()
-    names = chosen.cases or (QUICK if chosen.quick else CASES)
-    rows = harness.in_processes(measured, names, chosen.quick, chosen.threads)
-    harness.write("sweep", rows, chosen.out)
+    harness.run("sweep", __doc__, CASES, QUICK, measured)
 
 
 def measured(name: str, quick: bool) -> dict[str, Any]:

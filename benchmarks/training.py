@@ -69,11 +69,7 @@ QUICK = ("step, states, mosi, float32", "epoch, sims, states")
 
 def main() -> None:
     """Measure and write."""
-    words = harness.arguments(__doc__, CASES)
-    chosen = words.parse_args()
-    names = chosen.cases or (QUICK if chosen.quick else CASES)
-    rows = harness.in_processes(measured, names, chosen.quick, chosen.threads)
-    harness.write("training", rows, chosen.out)
+    harness.run("training", __doc__, CASES, QUICK, measured)
 
 
 def measured(name: str, quick: bool) -> dict[str, Any]:

@@ -55,7 +55,13 @@ def test_files_may_stand_between_options(words: str) -> None:
 
 
 def test_other_words_are_left_where_they_are() -> None:
-    for words in (["train", "--quiet", "d"], ["predict", "--help"], ["predict", "RUN", "--json", "--", "-a.mp4"], []):
+    for words in (
+        ["train", "--quiet", "d"],
+        ["predict", "--help"],
+        ["predict", "RUN", "--print_config"],
+        ["predict", "RUN", "--json", "--", "-a.mp4"],
+        [],
+    ):
         assert places_first(words) == words
     assert places_first(["bench", "--seeds", "1", "a", "b"]) == ["bench", "a", "b", "--seeds", "1"]
 

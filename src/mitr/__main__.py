@@ -110,7 +110,7 @@ def places_first(words: list[str]) -> list[str]:
             places.append(word)
             continue
         options.append(word)
-        if word.startswith("--") and "=" not in word and word != "--help":
+        if word.startswith("--") and "=" not in word and word not in ("--help", "--print_config"):
             options += [value for value in [next(rest, None)] if value is not None]
     return [words[0], *places, *options]
 

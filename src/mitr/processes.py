@@ -17,17 +17,19 @@ from mitr.errors import MitrError
 
 Job = TypeVar("Job")
 Facts = dict[str, Any]
+STARTS = threading.Lock()  # one at a time
 BEGUN = "begun"  # what a process says when it begins with a job
+STARTING = 60.0  # seconds that a process may take until it begins
 LATE = 1.0  # seconds between looks at the clock where jobs have a time limit
 
 
 class Worker(NamedTuple, Generic[Job]):
-    """A process, the job that it was given, and when it began with it; None while it is still starting."""
+    """A process, the job that it was given, and when it began with it (or should have, while it is still starting)."""
 
     process: Any
     line: Connection
     job: Job
-    since: float | None = None
+    since: float
 
 
 def run_jobs(
@@ -60,7 +62,7 @@ def run_jobs(
                     process, line = free.pop() if free else _start(context, folder, work)
                     job = waiting.pop()
                     line.send(job)
-                    busy.append(Worker(process, line, job))
+                    busy.append(Worker(process, line, job, time.monotonic() + STARTING))
                 ready = wait([worker.line for worker in busy], None if seconds is None else LATE)
                 for worker in [w for w in busy if w.line not in ready and _late(w, seconds)]:
                     busy.remove(worker)
@@ -113,7 +115,7 @@ def _serve(line: Connection, folder: Path, work: Callable[[Any, Path], Facts], p
 
 
 def _late(worker: Worker[Job], seconds: float | None) -> bool:
-    return seconds is not None and worker.since is not None and time.monotonic() - worker.since > seconds
+    return seconds is not None and time.monotonic() - worker.since > seconds
 
 
 def _end_with(parent: int) -> None:
@@ -134,14 +136,15 @@ def _death(exitcode: int | None) -> str:
 @contextmanager
 def _without_script() -> Iterator[None]:
     """A new process would run the user's script again up to here, and start processes itself."""
-    script = vars(sys.modules["__main__"])
-    hidden: dict[str, Any] = {name: script.pop(name) for name in ("__file__", "__spec__") if name in script}
-    script["__spec__"] = None
-    try:
-        yield
-    finally:
-        del script["__spec__"]
-        script.update(hidden)
+    with STARTS:
+        script = vars(sys.modules["__main__"])
+        hidden: dict[str, Any] = {name: script.pop(name) for name in ("__file__", "__spec__") if name in script}
+        script["__spec__"] = None
+        try:
+            yield
+        finally:
+            del script["__spec__"]
+            script.update(hidden)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """A clip as models see it: its features, and what is missing of them when and why."""
 
+import dataclasses
 import struct
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from made_clips import moving_squares, silence, tone, write_clip
 from mitr.errors import MitrError
-from mitr.media import registry
+from mitr.media import reading, registry
 from mitr.media.cache import Cache
 from mitr.media.captions import Cue, Transcript
 from mitr.media.features import Column, Extracted, Extractor, Span
@@ -130,6 +131,26 @@ def test_a_header_that_claims_hours_costs_what_is_there(tmp_path: Path) -> None:
     assert len(little.tracks["audio"].values) == 40  # so much may have been cut off
     assert little.seconds == pytest.approx(4.0, abs=0.05)
     assert little.tracks["audio"].available.sum() == pytest.approx(10, abs=1)
+
+
+def test_little_of_one_stream_is_little_of_the_clip(tmp_path: Path) -> None:
+    """Half a second of sound in a clip of 12 s is 4 % of it, whichever streams are read."""
+    clip = write_clip(tmp_path / "a.mkv", 12.0, fps=5, sound=lambda t: tone(t), sound_seconds=0.5)
+    for recipes in (RECIPES, {"audio": RECIPES["audio"]}):
+        found = read_clip(clip, recipes)
+        assert found.seconds == pytest.approx(12.0, abs=0.3)
+        track = found.tracks["audio"]
+        assert len(track.values) == pytest.approx(120, abs=3)
+        assert track.available.mean() < 0.06
+        assert track.missing[-1].stop == pytest.approx(12.0, abs=0.3)
+
+
+def test_hours_that_another_stream_claims_are_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = reading.open_clip
+    monkeypatch.setattr(reading, "open_clip", lambda *a: dataclasses.replace(opened(*a), seconds=5000.0))
+    found = read_clip(write_clip(tmp_path / "a.mkv", 2.0), {"audio": RECIPES["audio"]})
+    assert found.seconds == pytest.approx(2.0, abs=0.1)
+    assert len(found.tracks["audio"].values) in (20, 21)
 
 
 def test_beyond_the_limit_is_said_with_its_times(tmp_path: Path) -> None:

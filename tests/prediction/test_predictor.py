@@ -211,6 +211,7 @@ def test_words_that_are_heard(
     monkeypatch.setattr("mitr.media.speech.transcribe", lambda *_: asked.append("heard") or heard)
     speech = SpeechConfig(model="small")
     listening = Predictor(talks_run, speech=speech, cache=Cache(tmp_path / "cache"))
+    assert asked == []
     answer = listening.predict(clip)
     assert (answer.text, answer.text_source) == (WORDS, "speech recognition (small)")
     assert answer.sentiment == predictor.predict(clip, text=WORDS).sentiment
@@ -237,6 +238,7 @@ def test_the_moments_that_mattered(predictor: Predictor, clip: Path, tmp_path: P
     (tmp_path / "timed.vtt").write_text(cue)
     timed = predictor.predict(tmp_path / "timed.mp4", explain=True)
     assert timed.text == "I loved this film"
+    assert timed.moments
     assert all(moment.start is not None for moment in timed.moments)
     assert {moment.text for moment in timed.moments} <= {"I loved", "this film"}
     (tmp_path / "timed.vtt").unlink()
@@ -347,8 +349,14 @@ def test_segments_cost_what_they_hold(predictor: Predictor, long: Path, monkeypa
 def test_a_cue_after_another_has_its_own_words(predictor: Predictor, long: Path, tmp_path: Path) -> None:
     shutil.copy(long, tmp_path / "a.mp4")
     cues = "1\n00:00:00,200 --> 00:00:05,000\nfirst\n\n2\n00:00:02,000 --> 00:00:03,000\nsecond\n\n"
-    (tmp_path / "a.srt").write_text(cues + "3\n00:00:05,000 --> 00:00:19,000\nthird\n")
-    parts = predictor.predict(tmp_path / "a.mp4", segments="subtitles").segments
+    late = cues + "3\n00:00:05,000 --> 00:00:19,000\nthird\n\n4\n00:00:20,000 --> 00:00:21,000\nlate\n"
+    (tmp_path / "a.srt").write_text(late)
+    answer = predictor.predict(tmp_path / "a.mp4", segments="subtitles")
+    assert answer.text == "first second third late"
+    assert any("1 subtitles after the clip's end are in no segment" in note for note in answer.notes)
+    with pytest.raises(MitrError, match="which --text replaces: leave it out"):
+        predictor.predict(tmp_path / "a.mp4", segments="subtitles", text="other")
+    parts = answer.segments
     assert [part.text for part in parts] == ["first", "second", "third"]
     assert parts[2].stop == pytest.approx(6.0, abs=0.05)
     assert parts[2].observed["text"] == 1.0
@@ -409,12 +417,18 @@ def test_damaged_intervals_are_named(talks_run: Run, tmp_path: Path, damage: dic
 
 
 def test_what_is_not_installed_is_said_before_the_first_clip(
-    talks_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    talks_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MITR_ASSETS", str(tmp_path))
+    predictor = Predictor(talks_run, cache=Cache(tmp_path / "cache"))
     with pytest.raises(MitrError, match="mitr assets fetch"):
-        Predictor(talks_run)
-    Predictor(talks_run, missing=["vision"])
+        predictor.ready()
+    with pytest.raises(MitrError, match="mitr assets fetch"):
+        predictor.predict(tmp_path / "any.mp4")
+    assert predictor.predict(None, text=WORDS).observed["text"] == 1.0  # which takes none of it
+    Predictor(talks_run, missing=["vision"]).ready()
+    assert main(["predict", str(talks_run.folder), "a.mp4", "b.mp4"]) == 2
+    assert capsys.readouterr().err.count("mitr assets fetch") == 1
 
 
 def test_options_between_files_and_letters_that_an_output_lacks(talks_run: Run, clip: Path, tmp_path: Path) -> None:

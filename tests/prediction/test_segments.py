@@ -86,9 +86,14 @@ def test_windows_are_not_too_many() -> None:
         cut(reading(), "windows", 1e-5)
 
 
+def test_a_part_shorter_than_a_step_at_the_end_has_the_last_one() -> None:
+    track = part_of(reading(6.0), Stretch(5.96, 6.0)).tracks["vision"]
+    assert track.values.tolist() == [[60.0]]
+
+
 def test_the_last_part_has_the_last_step() -> None:
     whole = reading(6.1)
-    whole.seconds = 6.04  # the last step is begun, and not full
+    whole.seconds = 6.0404  # the last step is begun, and not full
     first, last = cut(whole, "windows", 3.0)
     assert len(part_of(whole, first).tracks["vision"].values) == 30
     assert len(part_of(whole, last).tracks["vision"].values) == 31

@@ -174,6 +174,8 @@ def predict(
         cache=Cache(cache) if cache else None,
         engine=engine,
     )
+    if files:
+        predictor.ready()
     failed = 0
     taken: set[str] = set()
     clips: list[str | None] = [*files] if files else [None]
@@ -182,7 +184,7 @@ def predict(
             answer = predictor.predict(file, text=text, explain=explain, segments=segments, window=window)
             stem = free_stem(Path(file or "text").stem, taken)
             written = write_timeline(answer, Path(out), stem) if out is not None else []
-            print(json_line(answer.to_json(), sys.stdout.encoding) if json else answer, flush=True)
+            print(json_line(answer.to_json(), sys.stdout.encoding or "utf-8") if json else answer, flush=True)
             for path in written:
                 print(f"  {path}", file=sys.stderr if json else sys.stdout)
         except BrokenPipeError:
@@ -192,7 +194,7 @@ def predict(
             told = str(error) if isinstance(error, MitrError) else f"{file}: {type(error).__name__}: {error}"
             print(f"mitr: error: {told}", file=sys.stderr)
             if json:
-                print(json_line({"file": file, "error": told}, sys.stdout.encoding), flush=True)
+                print(json_line({"file": file, "error": told}, sys.stdout.encoding or "utf-8"), flush=True)
     predictor.cache.trim()
     if failed:
         raise MitrError(f"{failed} of {len(clips)} clips could not be answered")

@@ -19,8 +19,9 @@ from mitr.media.limits import Limits
 from mitr.media.registry import Recipe
 from mitr.media.sound import BELIEVED
 
-VERSION = 2  # of what happens here to an extractor's values
+VERSION = 3  # of what happens here to an extractor's values
 APART = 0.5  # seconds by which one stream may be shorter than the clip without missing anything
+PLAUSIBLE = 600.0  # seconds that a clip may claim although little of it can be read
 
 
 class Track(NamedTuple):
@@ -107,6 +108,7 @@ def read_clip(
     clip = open_clip(path, limits)
     known, digest = digest is not None, digest or sha256(path)
     longest, tracks, absent = 0.0, {}, dict(clip.absent)
+    read: list[Track] = []
     notes = list(clip.notes)
     for m, recipe in recipes.items():
         if m in absent:
@@ -121,11 +123,13 @@ def read_clip(
                 cache.put(digest, key, track)
         notes += [note for note in track.notes if note not in notes]
         longest = max(longest, track.seconds)
+        read.append(track)
         if track.available.any():
             tracks[m] = track
         else:
             absent[m] = track.why_missing
-    seconds = clip.seconds if _believed(clip.seconds, longest) else longest
+    seconds = longest if _implausible(clip.seconds, longest, read) else clip.seconds
+    tracks = {m: _stretched(track, seconds) for m, track in tracks.items()}
     wanted = {m: reason for m, reason in absent.items() if m in recipes}
     if transcript is None or not transcript.text.strip():
         transcript, wanted = None, wanted | {"text": "no transcript"}
@@ -134,9 +138,28 @@ def read_clip(
     return Reading(path, digest, seconds, tracks, wanted, transcript, notes)
 
 
-def _believed(claim: float, read: float) -> bool:
-    """Whether a clip is as long as it says: known at all, and not many times longer than what could be read of it."""
-    return claim > 0 and (not read or claim <= BELIEVED * read)
+def _implausible(claim: float, longest: float, read: list[Track]) -> bool:
+    """Whether a clip is rather as long as the longest stream that was read than as long as it says.
+
+    That is so where it says nothing; where one of these streams says it and has many times less; and where a stream
+    that was not read may say it, but it is hours.
+    """
+    ends = [span.stop for track in read for span in track.missing if span.stop > BELIEVED * track.seconds > 0]
+    lies = any(end >= claim - APART for end in ends)
+    return not claim or lies or (longest > 0 and claim > max(BELIEVED * longest, PLAUSIBLE))
+
+
+def _stretched(track: Track, seconds: float) -> Track:
+    """A track up to the clip's end, if it ends much earlier than that; the rest is missing."""
+    if seconds - track.seconds <= APART:
+        return track
+    steps = int(np.ceil(seconds * track.rate - spans.NEAR))
+    told = max([track.seconds, *(span.stop for span in track.missing)])  # up to there it is said already
+    rest = spans.after([Span(track.seconds, seconds, "the stream ends earlier than the clip")], told)
+    missing = spans.merged(track.missing + rest)
+    there = np.concatenate([track.available, np.zeros(steps - len(track.values), bool)])
+    blank = np.zeros((steps - len(track.values), track.values.shape[1]), np.float32)
+    return track._replace(values=np.concatenate([track.values, blank]), available=there, missing=missing)
 
 
 def _track(clip: Clip, modality: str, recipe: Recipe, limits: Limits) -> Track:
@@ -156,10 +179,6 @@ def _track(clip: Clip, modality: str, recipe: Recipe, limits: Limits) -> Track:
         pass
     length = stream.seconds
     gaps = list(stream.missing)
-    if clip.seconds - length > APART:
-        gaps.append(Span(length, clip.seconds, "the stream ends earlier than the clip"))
-        if length and _believed(clip.seconds, length):  # a second of sound that claims hours is a second
-            length = clip.seconds
     steps = int(np.ceil(length * rate - spans.NEAR))
     values = _of_length(values, steps)
     if modality == "audio" and recipe.silence_db is not None:

@@ -42,6 +42,8 @@ def moments_of(network: Network, examples: Examples, reading: Reading, shown: in
         shown: at most so many stretches, and as many words.
     """
     words = _words(network, reading)
+    for word in words:  # one after the clip's end is in no stretch of it
+        word.own = word.own and (word.start + word.stop) / 2 < reading.seconds  # type: ignore[operator]
     timed = [word for word in words if word.own]
     parts: list[tuple[Moment, Hidden]] = []
     if reading.tracks or timed:

@@ -48,8 +48,7 @@ class Predictor:
         engine: what runs the network: PyTorch, or onnxruntime with the run's export.
 
     Raises:
-        MitrError: no run or no export is there, the run was trained on features that cannot be computed of a clip, or
-            something that this takes is not installed.
+        MitrError: no run or no export is there, or the run was trained on features that cannot be computed of a clip.
     """
 
     def __init__(
@@ -69,9 +68,8 @@ class Predictor:
         self.limits, self.speech, self.cache = limits or Limits(), speech or SpeechConfig(), cache or Cache()
         self.recipes = recipes_of(self.run, self.left_out)
         self.reads_text = "text" in self.modalities and "text" not in self.left_out
-        if self.recipes or (self.reads_text and self.speech.model is not None):
-            check(self.recipes.values(), self.speech if self.reads_text else SpeechConfig())
         self.network = self._network(engine)
+        self._ready = False
         self.uncalibrated = ""
         self.intervals = self._intervals()
 
@@ -96,6 +94,10 @@ class Predictor:
         Raises:
             MitrError: the file is no media file, or cannot be cut into these segments.
         """
+        if segments == "subtitles" and text is not None:
+            raise MitrError(
+                "--segments subtitles cuts by the subtitles beside the clip, which --text replaces: leave it out"
+            )
         reading = self._read(file, text, segments == "subtitles")
         with _collected() as notes:
             stretches: list[Stretch] = []
@@ -115,6 +117,16 @@ class Predictor:
         whole.notes = own + [note for note in notes if note not in own]
         return whole
 
+    def ready(self) -> None:
+        """Make sure, once, that all that reading files takes is on this machine.
+
+        Raises:
+            MitrError: a package, the face models or the speech model lack; with how to get them.
+        """
+        if not self._ready:
+            check(self.recipes.values(), self.speech if self.reads_text else SpeechConfig())
+        self._ready = True
+
     def _network(self, engine: Engine) -> Any:
         if engine == "torch":
             return self.run.network()
@@ -133,6 +145,7 @@ class Predictor:
             absent = {m: "no file was given" for m in self.modalities if m != "text"}
             reading = Reading(Path("text"), "", 0.0, {}, absent, given)
         else:
+            self.ready()
             wanted = text is None and (self.reads_text or cues)
             words = words_of(Path(file)) if wanted else given
             reading = read_clip(file, self.recipes, limits=self.limits, cache=self.cache, transcript=words)
@@ -214,6 +227,13 @@ class Predictor:
         if segments is None and reading.seconds > LONG:
             notes.append(
                 f"{reading.seconds:.0f} s were answered as one sample; --segments gives an answer for each part"
+            )
+        late = (
+            [cue for cue in reading.transcript.cues if cue.start >= reading.seconds > 0] if reading.transcript else []
+        )
+        if segments is not None and late:
+            notes.append(
+                f"{len(late)} subtitles after the clip's end are in no segment, but in the answer about the whole"
             )
         if segments is not None and reading.transcript and not (reading.transcript.words or reading.transcript.cues):
             notes.append("the text has no times, so the segments have none of it; an .srt or .vtt file would have")

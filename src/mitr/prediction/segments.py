@@ -10,12 +10,13 @@ from mitr.errors import MitrError
 from mitr.media.captions import Transcript, between
 from mitr.media.features import Span
 from mitr.media.reading import Reading, Track
-from mitr.media.spans import LOUDNESS_RATE, NEAR, runs_of, within
+from mitr.media.spans import LOUDNESS_RATE, runs_of, within
 
 How = Literal["subtitles", "silence", "windows"]
 PAUSE = 0.35  # seconds of low sound between which speech is cut
 QUIETER = 25.0  # dB below the loud parts that count as low; a room is never silent
 SHORTEST, LONGEST = 1.0, 30.0  # seconds of a stretch between two pauses
+ROUNDED = 0.001  # seconds by which the stop of the last part may be off
 MOST = 10_000  # windows of a clip
 
 
@@ -111,7 +112,7 @@ def part_of(reading: Reading, stretch: Stretch) -> Reading:
     """What of a clip lies in a stretch; words without a time are in none."""
     tracks, absent = {}, dict(reading.absent)
     for m, track in reading.tracks.items():
-        piece = _piece(track, stretch, stretch.stop >= reading.seconds - NEAR)
+        piece = _piece(track, stretch, stretch.stop >= reading.seconds - ROUNDED)
         if piece.available.any():
             tracks[m] = piece
         else:
@@ -126,6 +127,7 @@ def part_of(reading: Reading, stretch: Stretch) -> Reading:
 def _piece(track: Track, stretch: Stretch, final: bool) -> Track:
     """The steps of a stretch, one at least; those of the `final` one of a clip to the last."""
     first, last = (round(time * track.rate) for time in (stretch.start, stretch.stop))
+    first -= final and first == len(track.values)  # rounded up
     part = slice(first, len(track.values) if final else max(last, first + 1))
     missing: Sequence[Span] = within(track.missing, stretch.start, stretch.stop)
     return Track(track.values[part], track.available[part], track.rate, tuple(missing), ())
