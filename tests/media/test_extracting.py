@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from made_clips import tone
 from made_talks import talk, words_for
 from mitr.__main__ import main
 from mitr.data.store import Dataset
@@ -150,7 +151,9 @@ def test_stopped_it_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are those of POSIX")
 def test_an_interrupted_command_says_so_and_keeps_what_was_read(tmp_path: Path) -> None:
-    folder = small_folder(tmp_path / "clips", [1.0] * 60)
+    folder = small_folder(tmp_path / "clips", [1.0, 2.0])
+    long = {"seconds": 600.0, "picture": None, "sound": tone, "audio_rate": 16000, "layout": "mono"}
+    talk(folder / "Raw" / "v" / "1.wav", **long)  # type: ignore[arg-type]  # which takes many seconds
     words = ["extract", str(folder), "--out", str(tmp_path / "data"), "--features.vision", "none", "--jobs", "1"]
     command = [sys.executable, "-m", "mitr", *words, "--cache", str(tmp_path / "cache"), "--quiet"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
@@ -162,12 +165,9 @@ def test_an_interrupted_command_says_so_and_keeps_what_was_read(tmp_path: Path) 
         assert process.wait() == 130
     assert "the same command goes on where it stopped" in said
     assert "Traceback" not in said
-    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("*/*/*.safetensors")}
-    assert 1 <= len(kept) < 60
+    assert len(list((tmp_path / "cache").glob("*/*/*.safetensors"))) == 1
     assert not (tmp_path / "data").exists()
     assert not list(tmp_path.glob(".*"))
-    assert main(["extract", *words[1:], "--cache", str(tmp_path / "cache"), "--quiet"]) == 0
-    assert len(Dataset(tmp_path / "data")) == 60
 
 
 def test_a_script_without_a_guard_is_not_run_again(tmp_path: Path) -> None:
