@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -156,7 +157,10 @@ def test_an_interrupted_command_says_so_and_keeps_what_was_read(tmp_path: Path) 
     talk(folder / "Raw" / "v" / "1.wav", **long)  # type: ignore[arg-type]  # which takes many seconds
     words = ["extract", str(folder), "--out", str(tmp_path / "data"), "--features.vision", "none", "--jobs", "1"]
     command = [sys.executable, "-m", "mitr", *words, "--cache", str(tmp_path / "cache"), "--quiet"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # which a shell's background jobs ignore
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=heard
+    ) as process:
         until = time.monotonic() + 60
         while not list((tmp_path / "cache").glob("*/*/*.safetensors")) and time.monotonic() < until:
             time.sleep(0.02)
