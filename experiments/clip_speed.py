@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+from yardstick import best
+
 from made_talks import face_at, talk
 
 REPEATS = 3
@@ -90,10 +93,10 @@ def measured(path: Path, run: Path) -> dict[str, Any]:
         "face": lambda: extractor_of("face").extract(Held(pictures)),
         "text and network": lambda: predictor.predict(path, text="well I do not know about that"),
     }
-    times = {name: best(stage) / clip.seconds for name, stage in stages.items()}
+    times = {name: best(stage, REPEATS) / clip.seconds for name, stage in stages.items()}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     for name in ("egemaps", "compare"):
-        times[name] = best(lambda name=name: extractor_of(name).extract(Held(sound))) / clip.seconds
+        times[name] = best(lambda name=name: extractor_of(name).extract(Held(sound)), REPEATS) / clip.seconds
     chain = ["decode audio", "sims33", "decode video", "face", "text and network"]
     faces = predictor.predict(path, text="well").observed["vision"]
     return {
@@ -128,17 +131,6 @@ def in_windows(path: Path, run: Path) -> dict[str, Any]:
         "milliseconds_per_second_known": round(1000 * (time.perf_counter() - again) / answer.stop, 1),
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
-
-
-def best(stage: Callable[[], object]) -> float:
-    """Seconds of the fastest of three calls, after one that is not counted."""
-    stage()
-    found = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        stage()
-        found.append(time.perf_counter() - start)
-    return min(found)
 
 
 if __name__ == "__main__":

@@ -252,9 +252,10 @@ def _draft(
         notes.append(f"{len(broken)} of {len(labelled.ids)} clips could not be read and were left out: {few}")
     extractors = {m: registry.extractor_of(recipe.extractor) for m, recipe in recipes.items()}
     notes += [f"{m}: {extractor.licence}" for m, extractor in extractors.items() if extractor.licence]
-    modalities = {"text": Modality("raw")}
-    if not any(found[id_].transcript for id_ in ids):
-        modalities.clear()
+    modalities = {}
+    if any(found[id_].transcript for id_ in ids):
+        modalities["text"] = Modality("raw")
+    else:
         notes.append("text is absent from every clip")
     for m, recipe in recipes.items():
         if all(m in found[id_].absent for id_ in ids):

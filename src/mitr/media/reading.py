@@ -107,7 +107,7 @@ def read_clip(
     path, limits = Path(path), limits or Limits()
     clip = open_clip(path, limits)
     known, digest = digest is not None, digest or sha256(path)
-    longest, tracks, absent = 0.0, {}, dict(clip.absent)
+    tracks, absent = {}, dict(clip.absent)
     read: list[Track] = []
     notes = list(clip.notes)
     for m, recipe in recipes.items():
@@ -122,12 +122,12 @@ def read_clip(
             if cache:
                 cache.put(digest, key, track)
         notes += [note for note in track.notes if note not in notes]
-        longest = max(longest, track.seconds)
         read.append(track)
         if track.available.any():
             tracks[m] = track
         else:
             absent[m] = track.why_missing
+    longest = max((track.seconds for track in read), default=0.0)
     seconds = longest if _implausible(clip.seconds, longest, read) else clip.seconds
     tracks = {m: _stretched(track, seconds) for m, track in tracks.items()}
     wanted = {m: reason for m, reason in absent.items() if m in recipes}

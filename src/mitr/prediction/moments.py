@@ -42,8 +42,6 @@ def moments_of(network: Network, examples: Examples, reading: Reading, shown: in
         shown: at most so many stretches, and as many words.
     """
     words = _words(network, reading)
-    for word in words:  # one after the clip's end is in no stretch of it
-        word.own = word.own and (word.start + word.stop) / 2 < reading.seconds  # type: ignore[operator]
     timed = [word for word in words if word.own]
     parts: list[tuple[Moment, Hidden]] = []
     if reading.tracks or timed:
@@ -99,7 +97,7 @@ def _without(hidden: Hidden, extents: Mapping[str, Extent]) -> Masks:
 
 @dataclass
 class _Word:
-    """A word of the text, its tokens, and where that is known its time: its `own`, or that of its subtitle."""
+    """A word, its tokens, and its time where known: its `own`, inside the clip, or another, as that of its subtitle."""
 
     text: str
     tokens: np.ndarray
@@ -121,9 +119,10 @@ def _words(network: Network, reading: Reading) -> list[_Word]:
     words, cues = (_times(reading.text, part) for part in ((said.words, said.cues) if said else ((), ())))
     known = []
     for match, tokens in found:
-        own = _time_of(match.start(), match.end(), words)
-        when = own if own[0] is not None else _time_of(match.start(), match.end(), cues)
-        known.append(_Word(match.group(), tokens, *when, own=own[0] is not None))
+        start, stop = _time_of(match.start(), match.end(), words)
+        inside = start is not None and stop is not None and (start + stop) / 2 < reading.seconds
+        when = _time_of(match.start(), match.end(), cues) if start is None else (start, stop)
+        known.append(_Word(match.group(), tokens, *when, own=inside))
     return known
 
 
