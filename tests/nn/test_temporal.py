@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mitr.nn.masked import RowBatchNorm
-from mitr.nn.temporal import BidirectionalTemporal, Places
+from mitr.nn.temporal import BidirectionalTemporal, Edges, _Gated
 
 VALID = torch.tensor([[True, True, True, False], [False] * 4, [True, True, False, False]])
 
@@ -50,25 +50,23 @@ def one_sequence(module: BidirectionalTemporal, x: Tensor) -> Tensor:
     return torch.cat(levels, dim=1)[0].T
 
 
-def test_places() -> None:
-    places = Places.of(VALID)
-    assert places.step.tolist() == [0, 1, 2, 0, 1]
-    assert places.mirror.tolist() == [2, 1, 0, 4, 3]
-    assert places.earlier(1).tolist() == [5, 0, 1, 5, 3]
-    assert places.earlier(2).tolist() == [5, 5, 0, 5, 5]
-    assert places.earlier(0).tolist() == [0, 1, 2, 3, 4]
-    assert places.left.tolist() == [2, 1, 0, 1, 0]
-    assert places.later(1).tolist() == [1, 2, 5, 4, 5]
-    assert places.later(2).tolist() == [2, 5, 5, 5, 5]
+def test_edges() -> None:
+    one, two = Edges.of(VALID, [1, 2])
+    assert one.early.tolist() == [0, 3]
+    assert one.late.tolist() == [2, 4]
+    assert two.distance == 2
+    assert two.early.tolist() == [0, 1, 3, 4]
+    assert two.late.tolist() == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("lengths", [(5, 0, 2), (1,), (1, 1, 1), (3, 9)])
 @pytest.mark.parametrize("reversal", ["time", "channel"])
-def test_gradients_are_those_of_the_differences(reversal: str) -> None:
+def test_gradients_are_those_of_the_differences(reversal: str, lengths: tuple[int, ...]) -> None:
     module = made(reversal, width=3, levels=2).double().train()
     for layer in module.modules():
         if hasattr(layer, "dropout"):
             layer.dropout = 0.0
-    x, valid = ragged(5, 0, 2)
+    x, valid = ragged(*lengths)
     assert torch.autograd.gradcheck(lambda x: module(x, valid), (x.double().requires_grad_(),))
 
 
@@ -82,6 +80,27 @@ def test_it_is_what_convolutions_give_for_each_sequence_alone(reversal: str) -> 
         if length:
             torch.testing.assert_close(out[row, :length], one_sequence(module, x[row, :length]), rtol=1e-4, atol=1e-5)
         assert not out[row, length:].any()
+
+
+def test_training_is_the_same_without_dropout_for_two_views_at_once() -> None:
+    one, other = made().train(), made().train()
+    for layer in (*one.modules(), *other.modules()):
+        if hasattr(layer, "dropout"):
+            layer.dropout = 0.0
+    (x, valid), y = ragged(9, 3, 6), torch.randn(3, 9, 6)
+    together = one.of_views([x, y], valid)
+    for both, alone in zip(together, [other(x, valid), other(y, valid)], strict=True):
+        torch.testing.assert_close(both, alone)
+    for (name, ours), theirs in zip(one.named_buffers(), other.buffers(), strict=True):
+        torch.testing.assert_close(ours, theirs, msg=name)
+
+
+def test_dropout_in_a_gate_hides_content_at_its_rate() -> None:
+    torch.manual_seed(0)
+    x, rate = torch.randn(400, 1, 2, 40), 0.05
+    kept = torch.stack([_Gated.apply(x / (1 - rate), rate) for _ in range(100)])
+    nothing = (x[..., :20] <= 0).float().mean().item()
+    assert (kept == 0).float().mean().item() == pytest.approx(nothing + (1 - nothing) * rate, abs=0.005)
 
 
 @pytest.mark.parametrize(("reversal", "earliest"), [("time", 4), ("channel", 19)])

@@ -23,15 +23,15 @@ def dropout(x: Tensor, rate: float, training: bool) -> Tensor:
         return x
     if x.device.type != "cpu" or x.numel() < FEW or rate >= 1:
         return F.dropout(x, rate)
-    dropped: Tensor = _Sparse.apply(x, rate) if rate <= RARE else _Dense.apply(x, rate)
-    return dropped
+    left: Tensor = _Sparse.apply(x, rate) if rate <= RARE else _Dense.apply(x, rate)
+    return left
 
 
 def relu_dropout(x: Tensor, rate: float, training: bool) -> Tensor:
     """`dropout(F.relu(x), rate, training)`; for a small rate in fewer passes over the values."""
     if training and 0 < rate <= RARE and x.device.type == "cpu" and x.numel() >= FEW:
-        dropped: Tensor = _SparseRelu.apply(x, rate)
-        return dropped
+        left: Tensor = _SparseRelu.apply(x, rate)
+        return left
     return dropout(F.relu(x), rate, training)
 
 
@@ -54,7 +54,7 @@ class _Dense(torch.autograd.Function):
 class _Sparse(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, rate: float) -> Tensor:
-        places = _places(x.numel(), rate)
+        places = dropped(x.numel(), rate)
         ctx.save_for_backward(places)
         ctx.scale = 1 / (1 - rate)
         return _emptied(x, places, ctx.scale)
@@ -70,7 +70,7 @@ class _SparseRelu(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, rate: float) -> Tensor:
         ctx.scale = 1 / (1 - rate)
         out = x.contiguous().relu().mul_(ctx.scale)
-        out.view(-1)[_places(x.numel(), rate)] = 0
+        out.view(-1)[dropped(x.numel(), rate)] = 0
         ctx.save_for_backward(out)
         return out
 
@@ -80,7 +80,7 @@ class _SparseRelu(torch.autograd.Function):
         return torch.ops.aten.threshold_backward(gradients[0], out, 0).mul_(ctx.scale), None
 
 
-def _places(count: int, rate: float) -> Tensor:
+def dropped(count: int, rate: float) -> Tensor:
     """Which of `count` values are dropped, ascending: the gaps between them follow the geometric distribution."""
     mean = count * rate
     enough = int(mean + SURE * math.sqrt(mean)) + 16

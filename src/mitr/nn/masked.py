@@ -86,12 +86,18 @@ class RowBatchNorm(nn.BatchNorm1d):
         self.num_batches_tracked.add_(len(means))
 
 
-def normalised(norms: Sequence[RowBatchNorm], x: Tensor) -> Tensor:
-    """What several norms of one kind make of their features, (n, D) or (n, S, D), which stand side by side."""
+def normalised(norms: Sequence[RowBatchNorm], x: Tensor, scale: Tensor | None = None) -> Tensor:
+    """What several norms of one kind make of their features, (n, D) or (n, S, D), which stand side by side.
+
+    `scale` holds a number for each norm, by which its result is multiplied.
+    """
     first, width = norms[0], x.shape[-1]
     if not len(x):
         return x
     weight, bias = (_joined([getattr(norm, name) for norm in norms]) for name in ("weight", "bias"))
+    if scale is not None:
+        each = torch.cat([part.expand(norm.num_features) for part, norm in zip(scale, norms, strict=True)])
+        weight, bias = (each if weight is None else weight * each), (None if bias is None else bias * each)
     if not first.training or len(x) == 1:
         mean, var = (_joined([getattr(norm, name) for norm in norms]) for name in ("running_mean", "running_var"))
         return F.batch_norm(x.reshape(-1, width), mean, var, weight, bias, eps=first.eps).view(x.shape)

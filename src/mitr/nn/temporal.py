@@ -3,47 +3,37 @@
 Everything here runs on rows: the n valid steps of a batch, one after the other, (n, D). Padding is never computed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mitr.nn.dropout import relu_dropout
+from mitr.nn.dropout import dropped, relu_dropout
 from mitr.nn.masked import RowBatchNorm, normalised, put_rows, take_rows
 
 
-class Places(NamedTuple):
-    """Where the rows of a batch stand.
+class Edges(NamedTuple):
+    """Rows that have no neighbour at a distance.
 
     Attributes:
-        step: (n,) int64, the step of each row inside its sample.
-        left: (n,) int64, how many steps of its sample follow each row.
-        mirror: (n,) int64, the row of the step that takes its place when the sample is reversed.
+        distance: in steps.
+        early: (k,) int64, the rows whose sample has no step so many steps before.
+        late: (k,) int64, those whose sample has none so many steps behind.
     """
 
-    step: Tensor
-    left: Tensor
-    mirror: Tensor
+    distance: int
+    early: Tensor
+    late: Tensor
 
     @classmethod
-    def of(cls, valid: Tensor) -> "Places":
-        """From a (B, T) bool mask that is true at the first steps of each sample."""
-        length = valid.sum(dim=1, keepdim=True)
+    def of(cls, valid: Tensor, distances: Iterable[int]) -> "list[Edges]":
+        """For each distance, from a (B, T) bool mask that is true at the first steps of each sample."""
         step = torch.arange(valid.shape[1], device=valid.device).expand_as(valid)
-        step, left = step[valid], (length - 1 - step)[valid]
-        return cls(step, left, torch.arange(len(step), device=valid.device) + left - step)
-
-    def earlier(self, distance: int) -> Tensor:
-        """(n,) int64: the row `distance` steps before each row; n, a row of zeros, where the sample has none."""
-        rows = torch.arange(len(self.step), device=self.step.device)
-        return torch.where(self.step >= distance, rows - distance, len(rows))
-
-    def later(self, distance: int) -> Tensor:
-        """The same for the row `distance` steps behind each row."""
-        rows = torch.arange(len(self.step), device=self.step.device)
-        return torch.where(self.left >= distance, rows + distance, len(rows))
+        left = (valid.sum(dim=1, keepdim=True) - 1 - step)[valid]
+        step = step[valid]
+        return [cls(d, *((count < d).nonzero().flatten() for count in (step, left))) for d in distances]
 
 
 class BidirectionalTemporal(nn.Module):
@@ -70,22 +60,28 @@ class BidirectionalTemporal(nn.Module):
 
     def of_views(self, views: Sequence[Tensor], valid: Tensor) -> list[Tensor]:
         """V views (B, T, D) with the same valid steps, each as `forward` does it, at the price of fewer calls."""
-        places = Places.of(valid)
         rows = torch.stack([take_rows(x, valid) for x in views], dim=1)  # (n, V, D)
-        back = _Mirrored.apply(rows, places.mirror) if self.reversal == "time" else rows.flip(2)
-        streams = torch.stack([self.forward_input(rows), self.backward_input(back)], dim=2)  # (n, V, 2, W)
+        inputs = [self.forward_input, self.backward_input]
+        if self.reversal == "time":
+            streams = side_by_side(inputs, rows).unflatten(2, (2, -1))  # (n, V, 2, W)
+        else:
+            streams = torch.stack([inputs[0](rows), inputs[1](rows.flip(2))], dim=2)
         levels = []
-        for level, block in enumerate(self.blocks):
-            earlier, later = places.earlier(2**level), places.later(2**level)
-            streams = block(streams.flatten(1, 2), earlier, later).view_as(streams)
-            ahead, back = streams.unbind(2)  # (n, V, W)
-            levels.append(ahead + (_Mirrored.apply(back, places.mirror) if self.reversal == "time" else back))
-        joined = torch.cat(levels, dim=2)  # (n, V, levels x W)
+        for block, edges in zip(
+            self.blocks, Edges.of(valid, [2**level for level in range(len(self.blocks))]), strict=True
+        ):
+            streams = block(streams, edges, self.reversal == "time")
+            levels.append(streams)
+        ahead, back = torch.cat(levels, dim=3).unbind(2)
+        joined = ahead + back  # (n, V, levels x W)
         return [put_rows(view, valid) for view in joined.unbind(1)]
 
 
 class TemporalBlock(nn.Module):
-    """x + C(tanh(A(x)) * sigmoid(G(x))); A and G are causal convolutions of two steps, a dilation apart."""
+    """x + C(tanh(A(x)) * sigmoid(G(x))); A and G are causal convolutions of two steps, a distance apart.
+
+    tanh(x) is 2 sigmoid(2 x) - 1, and a sigmoid takes a fraction of its time: the factors 2 are in the small weights.
+    """
 
     def __init__(self, width: int):
         super().__init__()
@@ -93,11 +89,14 @@ class TemporalBlock(nn.Module):
         self.gate = NormalisedLinear(2 * width, width)
         self.skip = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, earlier: Tensor, later: Tensor) -> Tensor:
-        """(n, S, W), S streams, and (n,) indices of the earlier and the later rows -> (n, S, W)."""
-        both = _WithEarlier.apply(x, earlier, later)  # (n, S, 2 W)
-        mixed: Tensor = _Gated.apply(side_by_side([self.content, self.gate], both))
-        return x + self.skip(mixed)
+    def forward(self, x: Tensor, edges: Edges, mirrored: bool) -> Tensor:
+        """(n, V, 2, W) -> the same; `mirrored`: for the second of the two streams, time runs backwards."""
+        both = _WithNeighbour.apply(x, edges, mirrored).flatten(1, 2)  # (n, 2 V, 2 W)
+        rate = self.content.dropout if self.training else 0.0
+        scale = both.new_tensor([2.0, 1.0], dtype=torch.float32) / (1 - rate)
+        normal = linear_and_norm([self.content, self.gate], both, scale)
+        mixed = _Gated.apply(normal, rate).view_as(x)
+        return x + F.linear(mixed, 2 * self.skip.weight, self.skip.bias)
 
 
 class NormalisedLinear(nn.Module):
@@ -116,58 +115,82 @@ class NormalisedLinear(nn.Module):
 
 def side_by_side(layers: Sequence[NormalisedLinear], x: Tensor) -> Tensor:
     """What layers of one kind make of the same (n, S, D), by one product: (n, S, W), one behind the other."""
+    return relu_dropout(linear_and_norm(layers, x), layers[0].dropout, layers[0].training)
+
+
+def linear_and_norm(layers: Sequence[NormalisedLinear], x: Tensor, scale: Tensor | None = None) -> Tensor:
+    """The same without ReLU and dropout, times the `scale` of each layer."""
     weight, bias = (torch.cat([getattr(layer.linear, name) for layer in layers]) for name in ("weight", "bias"))
-    normal = normalised([layer.norm for layer in layers], F.linear(x, weight, bias))
-    return relu_dropout(normal, layers[0].dropout, layers[0].training)
+    return normalised([layer.norm for layer in layers], F.linear(x, weight, bias), scale)
 
 
-class _Mirrored(torch.autograd.Function):
-    """Rows in the order of `Places.mirror`, which is its own inverse: gradients need no scattering."""
+class _WithNeighbour(torch.autograd.Function):
+    """(n, V, 2, W) -> (n, V, 2, 2 W): the row that is a distance away, zero where there is none, and the row itself.
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, mirror: Tensor) -> Tensor:
-        ctx.save_for_backward(mirror)
-        return x.contiguous().index_select(0, mirror)  # of whole rows, which is faster
+    That is the earlier row; in the second stream, if it is mirrored, the later one.
+    """
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return gradients[0].contiguous().index_select(0, *ctx.saved_tensors), None
-
-
-class _WithEarlier(torch.autograd.Function):
-    """(n, S, W) -> (n, S, 2 W): the row that is a distance earlier, and the row itself."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, earlier: Tensor, later: Tensor) -> Tensor:
-        ctx.save_for_backward(later)
-        return torch.cat([_moved(x, earlier), x], dim=2)
+    def forward(ctx: Any, x: Tensor, edges: Edges, mirrored: bool) -> Tensor:
+        ctx.save_for_backward(edges.early, edges.late)
+        ctx.distance, ctx.mirrored, width = edges.distance, mirrored, x.shape[3]
+        both = x.new_empty(*x.shape[:3], 2 * width)
+        both[..., width:] = x
+        for part, away, empty, _ in _streams(ctx, edges.early, edges.late):
+            to, of = both[:, :, part, :width], x[:, :, part]
+            _move(to, of, away)
+            to.index_fill_(0, empty, 0)
+        return both
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        before, own = gradients[0].chunk(2, dim=2)
-        return _moved(before, *ctx.saved_tensors).add_(own), None, None
+        (g,) = gradients
+        width = g.shape[3] // 2
+        given = g.new_empty(*g.shape[:3], width)  # to the neighbours; a row may be nobody's
+        for part, away, _, unused in _streams(ctx, *ctx.saved_tensors):
+            to, of = given[:, :, part], g[:, :, part, :width]
+            _move(to, of, -away)
+            to.index_fill_(0, unused, 0)
+        return given.add_(g[..., width:].contiguous()), None, None
 
 
-def _moved(x: Tensor, rows: Tensor) -> Tensor:
-    """The rows of x (n, ...) that are named; zeros for n."""
-    moved = x.contiguous().index_select(0, rows.clamp(max=max(len(x) - 1, 0)))
-    return moved.index_fill_(0, (rows == len(x)).nonzero().flatten(), 0)
+def _move(to: Tensor, of: Tensor, by: int) -> None:
+    """Copy rows so many places further on; the others are left as they are."""
+    if by > 0:
+        to[by:] = of[:-by]
+    else:
+        to[:by] = of[-by:]
+
+
+def _streams(ctx: Any, early: Tensor, late: Tensor) -> list[tuple[slice, int, Tensor, Tensor]]:
+    """Streams, rows to their neighbour (positive: it is earlier), rows without one, rows that are nobody's."""
+    if ctx.mirrored:
+        return [(slice(0, 1), ctx.distance, early, late), (slice(1, 2), -ctx.distance, late, early)]
+    return [(slice(0, 2), ctx.distance, early, late)]
 
 
 class _Gated(torch.autograd.Function):
-    """(..., 2 W) -> tanh of the first half times sigmoid of the second."""
+    """(..., 2 W) -> (..., W): (s - 0.5) of the first half times s of the second; s: sigmoid after ReLU and dropout.
+
+    What dropout leaves has been scaled before. s is 0.5 where nothing is left.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        content, gate = x.chunk(2, dim=-1)
-        content, gate = content.tanh(), gate.sigmoid()
-        ctx.save_for_backward(content, gate)
-        return content * gate
+    def forward(ctx: Any, x: Tensor, rate: float) -> Tensor:
+        both = (x.float() if x.dtype == torch.bfloat16 else x).sigmoid().clamp_min_(0.5)
+        if rate:
+            both.view(-1)[dropped(both.numel(), rate)] = 0.5
+        content, gate = both.chunk(2, dim=-1)
+        content = content - 0.5  # in bf16, of a rounded s, it would keep a digit or two
+        ctx.save_for_backward(both.to(x.dtype), content.to(x.dtype))
+        return (content * gate).to(x.dtype)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        content, gate = ctx.saved_tensors
-        (g,) = gradients
-        to_content = torch.ops.aten.tanh_backward(g * gate, content)
-        to_gate = torch.ops.aten.sigmoid_backward(g * content, gate)
-        return torch.cat([to_content, to_gate], dim=-1)
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (both, content), (g,) = ctx.saved_tensors, gradients
+        to_x = torch.empty_like(both)
+        to_content, to_gate = to_x.chunk(2, dim=-1)
+        torch.mul(g, both.chunk(2, dim=-1)[1], out=to_content)
+        torch.mul(g, content, out=to_gate)
+        torch.ops.aten.sigmoid_backward.grad_input(to_x, both, grad_input=to_x)
+        return torch.ops.aten.threshold_backward.grad_input(to_x, both, 0.5, grad_input=to_x), None
