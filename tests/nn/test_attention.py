@@ -84,21 +84,41 @@ def test_dropout_is_for_training_alone() -> None:
     assert torch.equal(attention.eval()(x, x), attention(x, x))
 
 
-def test_attention_with_dropout_is_pytorchs_where_nothing_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attentions, "dropout", lambda x, rate, training: x)
+@pytest.mark.parametrize("in_cache", [1, 100, 1 << 19])
+def test_attention_with_dropout_is_pytorchs_where_nothing_is_dropped(
+    monkeypatch: pytest.MonkeyPatch, in_cache: int
+) -> None:
+    monkeypatch.setattr(attentions, "IN_CACHE", in_cache)
     torch.manual_seed(0)
-    q, k, v = (torch.randn(3, 2, steps, 4) for steps in (5, 6, 6))
+    q, k, v = (torch.randn(3, 2, steps, 4, requires_grad=True) for steps in (5, 6, 6))
     some = torch.rand(3, 1, 5, 6) > 0.3
     some[0, 0, 2] = False  # may attend to nothing
-    for mask in (None, some, torch.ones(3, 1, 1, 6, dtype=torch.bool)):
-        expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, mask)
-        torch.testing.assert_close(attended(q, k, v, mask, 0.5), expected)
+    for mask in (None, some, torch.rand(3, 1, 1, 6) > 0.5):
+        ours, expected = attended(q, k, v, mask, 0.0), nn.functional.scaled_dot_product_attention(q, k, v, mask)
+        torch.testing.assert_close(ours, expected)
+        gradients = (torch.autograd.grad(out.square().sum(), (q, k, v)) for out in (ours, expected))
+        for one, other in zip(*gradients, strict=True):
+            torch.testing.assert_close(one, other)
     assert not attended(q, k, v, some, 0.5)[0, :, 2].any()
 
 
-def test_attention_weights_are_what_is_dropped() -> None:
+def test_gradients_of_attention_with_dropout_are_those_of_the_differences() -> None:
+    q, k, v = (torch.randn(3, 1, steps, 2, dtype=torch.float64, requires_grad=True) for steps in (3, 4, 4))
+    mask = torch.rand(3, 1, 1, 4) > 0.3
+
+    def same_draw(*parts: Tensor) -> Tensor:
+        torch.manual_seed(7)
+        return attended(*parts, mask, 0.4)
+
+    assert (same_draw(q, k, v) != attended(q, k, v, mask, 0.0)).any()
+    assert torch.autograd.gradcheck(same_draw, (q, k, v))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_attention_weights_are_what_is_dropped(dtype: torch.dtype) -> None:
     torch.manual_seed(0)
-    q, k, v = torch.zeros(2, 1, 100, 4), torch.zeros(2, 1, 50, 4), torch.eye(50).expand(2, 1, 50, 50)
+    q, k = torch.zeros(2, 1, 100, 50, dtype=dtype), torch.zeros(2, 1, 50, 50, dtype=dtype)
+    v = torch.eye(50, dtype=dtype).expand(2, 1, 50, 50)
     shares = attended(q, k, v, None, 0.25)  # (2, 1, 100, 50), of equal weights
-    assert set(shares.mul(50).mul(0.75).round(decimals=3).unique().tolist()) == {0.0, 1.0}
+    assert set(shares.float().mul(50 * 0.75).round(decimals=1).unique().tolist()) == {0.0, 1.0}
     assert (shares == 0).float().mean() == pytest.approx(0.25, abs=0.02)

@@ -1,12 +1,16 @@
 """Multi-head attention over steps, with padding masked."""
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mitr.nn.dropout import dropout
+from mitr.nn.dropout import kept_or_dropped, scale_of
+
+IN_CACHE = 1 << 19  # values that a processor's cache holds
 
 
 class Attention(nn.Module):
@@ -46,18 +50,73 @@ class Attention(nn.Module):
 def attended(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, rate: float) -> Tensor:
     """Attention (B, H, T, d) with dropout on its weights; a query that may attend to nothing gets zeros.
 
+    On a CPU it goes through the batch a few samples at a time, so that what grows with T x S stays in the cache.
+
     Args:
         q, k, v: (B, H, T, d), (B, H, S, d), (B, H, S, d).
         mask: (B, 1, 1 or T, S) bool, True where attended.
         rate: of the dropout.
     """
-    scores = (q / math.sqrt(q.shape[-1])) @ k.transpose(-1, -2)  # (B, H, T, S)
-    if mask is None:
-        return dropout(scores.softmax(dim=-1), rate, True) @ v
-    shares = scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(dim=-1)
-    if not bool(mask.any(dim=-1).all()):
-        shares = shares.masked_fill(~mask, 0)
-    return dropout(shares, rate, True) @ v
+    if q.device.type != "cpu":
+        return F.scaled_dot_product_attention(q, k, v, mask, rate)
+    queries, keys, values = (part.flatten(0, 1).transpose(1, 2) for part in (q, k, v))  # (B H, d, T or S)
+    bias = None
+    if mask is not None:
+        # the least number, not minus infinity: a row without anything would become NaN
+        bias = torch.zeros_like(mask, dtype=q.dtype).masked_fill_(~mask, torch.finfo(q.dtype).min)
+        bias = bias.expand(-1, q.shape[1], -1, -1).flatten(0, 1)  # (B H, 1 or T, S)
+    mixed: Tensor = _Attended.apply(queries / math.sqrt(q.shape[-1]), keys, values, bias, rate)
+    mixed = mixed.transpose(1, 2).view_as(q)
+    if mask is not None and mask.shape[2] > 1:
+        mixed = mixed * mask.any(dim=3, keepdim=True)
+    return mixed
+
+
+class _Attended(torch.autograd.Function):
+    """(N, d, T), (N, d, S), (N, d, S), bias (N, 1 or T, S) or None -> (N, d, T).
+
+    Features come first: products with a few features as columns are several times slower. The sign of a kept weight is
+    positive, that of a dropped one negative, so that one tensor holds both.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, rate: float) -> Tensor:
+        q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
+        out, shares = torch.empty_like(q), q.new_empty(len(q), q.shape[2], k.shape[2])
+        ctx.scale = scale_of(rate)
+        for part in _parts(shares):
+            own = shares[part]  # (n, T, S)
+            if bias is None:
+                torch.bmm(q[part].transpose(1, 2), k[part], out=own)
+            else:
+                torch.baddbmm(bias[part], q[part].transpose(1, 2), k[part], out=own)
+            torch.softmax(own, -1, out=own)
+            torch.copysign(own, kept_or_dropped(own, rate), out=own)
+            torch.bmm(v[part], own.relu().transpose(1, 2), out=out[part])
+        out *= ctx.scale
+        ctx.save_for_backward(q, k, v, out, shares)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        q, k, v, out, shares = ctx.saved_tensors
+        g = gradients[0].contiguous()
+        to_q, to_k, to_v = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
+        mean = (g * out).sum(dim=1)[:, :, None]  # (N, T, 1): of the gradients of the weights, under these weights
+        for part in _parts(shares):
+            own, kept = shares[part].abs(), shares[part].relu().mul_(ctx.scale)
+            to_shares = torch.bmm(g[part].transpose(1, 2), v[part])
+            torch.bmm(g[part], kept, out=to_v[part])
+            to_scores = to_shares.mul_(kept).sub_(own.mul_(mean[part]))
+            torch.bmm(k[part], to_scores.transpose(1, 2), out=to_q[part])
+            torch.bmm(q[part], to_scores, out=to_k[part])
+        return to_q, to_k, to_v, None, None
+
+
+def _parts(shares: Tensor) -> Iterator[slice]:
+    """Of (N, T, S), a few of the N at a time."""
+    size = max(1, IN_CACHE // (shares[0].numel() or 1)) if len(shares) else 1
+    return (slice(i, i + size) for i in range(0, len(shares), size))
 
 
 def attention_mask(valid: Tensor, causal: bool = False) -> Tensor:

@@ -38,10 +38,7 @@ def relu_dropout(x: Tensor, rate: float, training: bool) -> Tensor:
 class _Dense(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, rate: float) -> Tensor:
-        count = x.numel()
-        bits = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)[:count]
-        threshold = round(rate * LEVELS)
-        factor = (bits.view(x.shape) >= threshold - LEVELS // 2).to(x.dtype).mul_(LEVELS / (LEVELS - threshold))
+        factor = (_bits(x) >= _threshold(rate)).to(x.dtype).mul_(scale_of(rate))
         ctx.save_for_backward(factor)
         return x * factor
 
@@ -78,6 +75,25 @@ class _SparseRelu(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (out,) = ctx.saved_tensors  # positive where nothing was dropped or below 0
         return torch.ops.aten.threshold_backward(gradients[0], out, 0).mul_(ctx.scale), None
+
+
+def kept_or_dropped(x: Tensor, rate: float) -> Tensor:
+    """For each value of x a number that is negative with probability `rate`, else positive; of x's type."""
+    return _bits(x).to(torch.float32).sub_(_threshold(rate) - 0.5).to(x.dtype)
+
+
+def scale_of(rate: float) -> float:
+    """How much those that are kept grow."""
+    return LEVELS / (LEVELS - round(rate * LEVELS))
+
+
+def _bits(x: Tensor) -> Tensor:
+    bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
+    return bits[: x.numel()].view(x.shape)
+
+
+def _threshold(rate: float) -> int:
+    return round(rate * LEVELS) - LEVELS // 2
 
 
 def dropped(count: int, rate: float) -> Tensor:
