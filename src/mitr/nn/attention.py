@@ -35,16 +35,19 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
         """(B, T, D), (B, S, D) and a mask (B, 1 or T, S) bool, True where attended -> (B, T, D)."""
-        q, k, v = (
-            part.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, H, T or S, D/H)
-            for part in (self.query(x), self.key(context), self.value(context))
-        )
+        mixed = self.mix(self.query(x), self.key(context), self.value(context), mask)
+        return self.out(mixed)
+
+    def mix(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The same, of what has been projected, and before the last layer."""
+        # (B, H, T or S, D/H)
+        q, k, v = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (queries, keys, values))
         mask = None if mask is None else mask[:, None]
         if self.training and self.dropout:
             mixed = attended(q, k, v, mask, self.dropout)  # PyTorch's fused kernels know no dropout on a CPU
         else:
             mixed = F.scaled_dot_product_attention(q, k, v, mask)
-        return self.out(mixed.transpose(1, 2).flatten(2))
+        return mixed.transpose(1, 2).flatten(2)
 
 
 def attended(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, rate: float) -> Tensor:

@@ -18,19 +18,17 @@ def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
 
 def take_rows(x: Tensor, mask: Tensor) -> Tensor:
     """(..., D) -> the rows (n, D) of the n true places of the mask (...)."""
-    if not x.requires_grad:
-        return x[mask]
+    if mask.all():
+        return x.reshape(-1, x.shape[-1])
     rows: Tensor = _Take.apply(x, mask.flatten().nonzero().flatten())
     return rows
 
 
 def put_rows(rows: Tensor, mask: Tensor) -> Tensor:
     """Rows (n, D) back to where the mask (...) has its n true places: (..., D), zero elsewhere."""
-    if not rows.requires_grad:
-        empty = torch.zeros((*mask.shape, rows.shape[1]), dtype=rows.dtype, device=rows.device)
-        return empty.masked_scatter(mask[..., None], rows)
-    x: Tensor = _Put.apply(rows, mask.flatten().nonzero().flatten(), mask.numel())
-    return x.view(*mask.shape, rows.shape[1])
+    if len(rows) < mask.numel():
+        rows = _Put.apply(rows, mask.flatten().nonzero().flatten(), mask.numel())
+    return rows.view(*mask.shape, rows.shape[1])
 
 
 class _Take(torch.autograd.Function):

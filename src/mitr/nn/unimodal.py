@@ -44,19 +44,31 @@ class UnimodalEncoder(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
-        """(B, T, D) and (B, T) bool -> (B, T, D)."""
+        """(B, T, D) and (B, T) bool -> (B, T, D), zero in padding where D is wide."""
         positions = sinusoids(x.shape[1], x.shape[2]).to(x)  # (T, D)
         if self.skip_zero_positions:
             positions = positions * (x[:, :, :1] != 0)  # (B, T, D)
         x = math.sqrt(x.shape[2]) * x + positions
         x = dropout(x, self.embedding_dropout, self.training)
-        normal = self.attention_norm(x)
-        x = x + self.attention(normal, normal, attention_mask(valid, self.causal))
+        mask = attention_mask(valid, self.causal)
         if x.shape[2] < WIDE:
-            return self._feed(x)
-        return put_rows(
-            self._feed(take_rows(x, valid)), valid
-        )  # wide features are slow to multiply: padding is left out
+            mixed = self.attention.mix(*self._projected(x), mask)
+            return self._feed(x + self.attention.out(mixed))
+        rows = take_rows(x, valid)  # (n, D): wide features are slow to multiply, so that padding is left out
+        mixed = self.attention.mix(*(put_rows(part, valid) for part in self._projected(rows)), mask)
+        return put_rows(self._feed(rows + self.attention.out(take_rows(mixed, valid))), valid)
+
+    def _projected(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Queries, keys and values of LayerNorm(x), each (..., D).
+
+        Weight and bias of the norm are multiplied into those of the projections: an input that needs no gradient, such
+        as given states of a text, then spares the product that would find it.
+        """
+        parts = self.attention.query, self.attention.key, self.attention.value
+        weight, bias = torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts])  # (3 D, D)
+        norm = self.attention_norm
+        normal = F.layer_norm(x, norm.normalized_shape, eps=norm.eps)
+        return F.linear(normal, weight * norm.weight, bias + weight @ norm.bias).chunk(3, dim=-1)
 
     def _feed(self, x: Tensor) -> Tensor:
         """The feed-forward network and the last LayerNorm, of (..., D)."""
