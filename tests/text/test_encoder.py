@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mitr.config import TextConfig
 from mitr.errors import MitrError
+from mitr.nn.dropout import Dropout
 from mitr.text.encoder import TextEncoder, with_cls, without_cls
 from mitr.text.memory import MEMORY
 from mitr.views import Steps
@@ -274,18 +275,33 @@ def test_ids_of_another_vocabulary_are_refused_by_its_name(minilm: TextEncoder) 
 
 
 def test_steps_that_are_left_out_cost_nothing_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Holes are moved together for the encoder, each token keeping its position."""
-    encoder = TextEncoder(TextConfig(finetune=False, memory_mb=0)).eval()
+    """The encoder is given the tokens that are there, each with its position, and learns the same from them."""
+    encoder = TextEncoder(TextConfig(finetune=True)).eval()
     steps = batch(((101, 7592, 2088, 2003, 2307, 102), (101, 2204, 102)), extra=4)
     valid = steps.valid.clone()
     valid[0, [2, 3]] = False
     read: list[int] = []
     inner = encoder.model.forward
     monkeypatch.setattr(
-        encoder.model, "forward", lambda *a, **k: (read.append(k["input_ids"].shape[1]), inner(*a, **k))[1]
+        encoder.model, "forward", lambda *a, **k: (read.append(k["input_ids"].numel()), inner(*a, **k))[1]
     )
-    short = encoder._encode(steps.values, valid)
-    encoder.knows_positions = False
-    whole = encoder._encode(steps.values, valid)
-    assert read == [4, 10]
-    torch.testing.assert_close(short[valid], whole[valid], rtol=1e-4, atol=1e-4)
+    found = []
+    for encoder.packed in (True, False):
+        states = encoder._encode(steps.values, valid)[valid]
+        encoder.zero_grad()
+        states.square().sum().backward()
+        found.append((states.detach(), {n: p.grad.clone() for n, p in encoder.named_parameters()}))
+    assert read == [7, 20]
+    (short, gradients), (whole, theirs) = found
+    torch.testing.assert_close(short, whole, rtol=1e-4, atol=1e-4)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, theirs[name], rtol=1e-3, atol=1e-3, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_an_encoder_that_learns_reads_under_dropout() -> None:
+    encoder = TextEncoder(TextConfig(finetune=True)).train()
+    steps = batch(((101, 7592, 2088, 2003, 2307, 102), (101, 2204, 102)))
+    one, other = (encoder(steps).values for _ in range(2))
+    assert not torch.equal(one, other)
+    assert torch.equal(*(encoder.eval()(steps).values for _ in range(2)))
+    assert {type(m) for m in encoder.modules() if isinstance(m, torch.nn.Dropout)} == {Dropout}

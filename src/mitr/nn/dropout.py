@@ -38,14 +38,15 @@ def relu_dropout(x: Tensor, rate: float, training: bool) -> Tensor:
 class _Dense(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, rate: float) -> Tensor:
-        factor = (_bits(x) >= _threshold(rate)).to(x.dtype).mul_(scale_of(rate))
-        ctx.save_for_backward(factor)
-        return x * factor
+        kept = _bits(x) >= _threshold(rate)
+        ctx.save_for_backward(kept)
+        ctx.scale = scale_of(rate)
+        return kept.to(x.dtype).mul_(ctx.scale).mul_(x)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (factor,) = ctx.saved_tensors
-        return gradients[0] * factor, None
+        (kept,), (g,) = ctx.saved_tensors, gradients
+        return kept.to(g.dtype).mul_(ctx.scale).mul_(g), None
 
 
 class _Sparse(torch.autograd.Function):
@@ -111,17 +112,9 @@ def _emptied(x: Tensor, places: Tensor, scale: float) -> Tensor:
     return out
 
 
-class Dropout(nn.Module):
-    """`dropout` as a module.
+class Dropout(nn.Dropout):
+    """`nn.Dropout` by `dropout`."""
 
-    Args:
-        rate: probability of each value to become 0 in training.
-    """
-
-    def __init__(self, rate: float):
-        super().__init__()
-        self.rate = rate
-
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Values of any shape."""
-        return dropout(x, self.rate, self.training)
+        return dropout(input, self.p, self.training)

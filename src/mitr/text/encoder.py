@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from mitr.config import TextConfig
 from mitr.errors import MitrError
 from mitr.files import sha256
+from mitr.text import packed
 from mitr.text.memory import MEMORY, text_keys
 from mitr.views import Steps
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-CLOSE = 0.9  # share of steps that must be read from which on all are
 VOCABULARY_SIZES = {"bert-base-uncased": 30522, "bert-base-cased": 28996, "bert-base-chinese": 21128, "minilm": 30522}
 
 
@@ -63,7 +63,7 @@ class TextEncoder(nn.Module):
             "dim": self.dim,
             "sha256": _weights_sha256(self.model, where),
         }
-        self.knows_positions = self.model.config.model_type == "bert"  # others count them in ways of their own
+        self.packed = packed.prepare(self.model)
         self.model.requires_grad_(self.finetune)
         self.most_bytes = config.memory_mb << 20
         self.known: dict[bytes, Tensor] = {}
@@ -123,17 +123,10 @@ class TextEncoder(nn.Module):
     def _encode(self, ids: Tensor, valid: Tensor) -> Tensor:
         """(B, T) ids -> (B, T, D) states; those outside `valid` mean nothing."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.finetune):
-            longest = int(valid.sum(dim=1).max())
-            if not self.knows_positions or longest > CLOSE * ids.shape[1]:
-                states: Tensor = self.model(input_ids=ids, attention_mask=valid.long()).last_hidden_state
-                return states
-            # what is left out costs nothing if the rest moves together, each token keeping its position
-            places = valid.int().argsort(dim=1, descending=True, stable=True)[:, :longest]  # (B, T')
-            found = self.model(
-                input_ids=ids.gather(1, places), attention_mask=valid.gather(1, places).long(), position_ids=places
-            ).last_hidden_state
-            empty = found.new_zeros(*ids.shape, self.dim)
-            return empty.scatter(1, places[:, :, None].expand_as(found), found)
+            if self.packed:
+                return packed.read(self.model, ids, valid)
+            states: Tensor = self.model(input_ids=ids, attention_mask=valid.long()).last_hidden_state
+            return states
 
     def tokenise(self, texts: Iterable[str]) -> tuple[list[np.ndarray], int]:
         """Texts -> int32 ids with [CLS] and [SEP], empty for a blank text; and how many were cut to `max_tokens`."""
