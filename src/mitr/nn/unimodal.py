@@ -55,10 +55,11 @@ class UnimodalEncoder(nn.Module):
             mixed = self.attention.mix(*self._projected(x), mask)
             return self._feed(x + self.attention.out(mixed))
         rows = take_rows(x, valid)  # (n, D): wide features are slow to multiply, so that padding is left out
-        mixed = self.attention.mix(*(put_rows(part, valid) for part in self._projected(rows)), mask)
+        queries, keys, values = (put_rows(part, valid) for part in self._projected(rows))
+        mixed = self.attention.mix(queries, keys, values, mask)
         return put_rows(self._feed(rows + self.attention.out(take_rows(mixed, valid))), valid)
 
-    def _projected(self, x: Tensor) -> tuple[Tensor, ...]:
+    def _projected(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values of LayerNorm(x), each (..., D).
 
         Weight and bias of the norm are multiplied into those of the projections: an input that needs no gradient, such
@@ -68,7 +69,8 @@ class UnimodalEncoder(nn.Module):
         weight, bias = torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts])  # (3 D, D)
         norm = self.attention_norm
         normal = F.layer_norm(x, norm.normalized_shape, eps=norm.eps)
-        return F.linear(normal, weight * norm.weight, bias + weight @ norm.bias).chunk(3, dim=-1)
+        queries, keys, values = F.linear(normal, weight * norm.weight, bias + weight @ norm.bias).chunk(3, dim=-1)
+        return queries, keys, values
 
     def _feed(self, x: Tensor) -> Tensor:
         """The feed-forward network and the last LayerNorm, of (..., D)."""

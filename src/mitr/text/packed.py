@@ -70,8 +70,5 @@ def _attend(
         for x in (query, key, value)
     )
     mask = None if packed.all() else mask_of(packed)[:, None]
-    if dropout:
-        found = attended(q, k, v, mask, dropout)
-    else:
-        found = F.scaled_dot_product_attention(q, k, v, mask)
+    found = attended(q, k, v, mask, dropout) if dropout else F.scaled_dot_product_attention(q, k, v, mask)
     return take_rows(found.transpose(1, 2).flatten(2), packed).view(1, -1, heads, width), None
