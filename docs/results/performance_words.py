@@ -3,8 +3,8 @@
 INTRODUCTION = """# What it costs
 
 Rendered by `make bench` from the files in `docs/results/perf/`; no measured figure on this page was typed but those of
-the release. `make bench` measures everything, some 25 minutes on two cores with 8 GB of disk for the largest set; each
-part has a command of its own, and `make bench-data SAMPLES=1000` a size.
+the table of the release. `make bench` measures everything, some 25 minutes on two cores with 8 GB of disk for the
+largest set; each part has a command of its own, and `make bench-data SAMPLES=1000` a size.
 
 Machines differ and are shared, so every benchmark measures a **yardstick** in the same run: GFLOP/s of a float32 matrix
 product of 2048 x 2048 x 2048, the best of 8. **Units** are seconds times the yardstick: the work, in GFLOP, for which a
@@ -13,10 +13,10 @@ matrix product would have taken as long. Only units of different runs can be com
 NOTHING = "Not measured yet."
 BARS = """## The bars set beforehand
 
-"Times less" is against the authors' release in the table below; of a range, the middle counts. "Beside EMT-DLFR" is
-against EMT-DLFR's released model run on this very machine, scaled by what MITR-DNet takes of it in that table: units of
-two machines are alike only as far as their memory and vector units keep pace with their matrix product. That accuracy
-is the same with all of it is the matter of [results.md](results.md) and of the tests against the released code.
+"Times less" is against the authors' release as it was run on this very machine, in turns with ours, in seconds, the
+best of its runs (below). "By the table" is the same against the figures of another machine, in units; units of two
+machines are alike only as far as their memory and vector units keep pace with their matrix product. That accuracy is
+the same with all of it is the matter of [results.md](results.md) and of the tests against the released code.
 """
 RELEASE = """## The release, in units
 
@@ -24,9 +24,11 @@ Measured on a machine of two cores with a yardstick of 82 GFLOP/s: a batch of 32
 steps of audio of 375, 250 of vision of 500. The release pads every batch to the full lengths, so that shorter texts
 cost it the same.
 """
-RIVAL = """EMT-DLFR's released model (github.com/sunlicai/EMT-DLFR at e9f09602), with its own settings for CMU-MOSI, in
-the same shapes, with its losses and Adam, was run here on made tensors, the best of three steps; its code is no part of
-mitr. MITR-DNet's release was not at hand.
+RIVAL = """\
+The released models themselves, run here: MITR-DNet (github.com/Wangai30/MITR-DNet at e27c7b8a, its widths of audio and
+vision set to CMU-MOSI's) and EMT-DLFR (github.com/sunlicai/EMT-DLFR at e9f09602), with their own settings, losses and
+Adam, in the same shapes on made tensors, in float32: the best of three steps, of MITR-DNet the best of three such runs.
+Their code is no part of mitr.
 """
 RELEASE_ROWS = {
     "states": "training step, text as states 768 wide",
@@ -37,8 +39,8 @@ STEPS = """## A training step
 
 MITR-DNet, 32 samples, both views, the training loop's own step. `table` has the lengths above, `mosi` a mean of 15
 tokens. GFLOP is twice the multiply-adds on real steps; the floor is the time in which this machine's matrix product, in
-the same number format, does as many. Evaluation is the incomplete view of 32 samples. Peak is all that the process
-held, PyTorch and the other libraries included.
+the same number format, does as many. Each case was run twice; the better time counts. Evaluation is the incomplete view
+of 32 samples. Peak is all that the process held, PyTorch and the other libraries included.
 """
 PROFILE = """### Where it goes
 
