@@ -63,6 +63,7 @@ def page() -> str:
     parts = [
         (words.INTRODUCTION, measured()),
         (words.BARS, bars()),
+        (words.ACCURACY, accuracy()),
         (words.RELEASE, release()),
         (words.STEPS, steps()),
         (words.PROFILE, profile()),
@@ -130,7 +131,18 @@ def bars() -> list[str]:
     lines.append(
         verdict("clips a second with ONNX in batches, the worst model", min(most, default=None), 200, "at least")
     )
+    for key, (name, bar, how, worst) in words.ACCURACY_BARS.items():
+        values = [row[key] for row in rows_of("accuracy")]
+        value = worst(values) if values else None
+        lines.append(verdict(f"CMU-MOSI, complete data: {name}, the worst seed", value, bar, how))
     return table(["Bar", "Wanted", "Measured", "By the table"], lines)
+
+
+def accuracy() -> list[str]:
+    """The main job with all of it."""
+    keys = "mae", "corr", "acc2_non0", "auilc_mae", "auilc_corr"
+    lines = [[f"{row['seed']}", *(f"{row[key]:.3f}" for key in keys)] for row in rows_of("accuracy")]
+    return table(["Seed", "MAE", "Corr", "Acc-2, non-zero", "AUILC MAE", "AUILC Corr"], lines) if lines else []
 
 
 def verdict(what: str, value: float | None, bar: float, how: str, here: float | None = None) -> list[str]:
