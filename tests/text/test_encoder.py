@@ -305,3 +305,10 @@ def test_an_encoder_that_learns_reads_under_dropout() -> None:
     assert not torch.equal(one, other)
     assert torch.equal(*(encoder.eval()(steps).values for _ in range(2)))
     assert {type(m) for m in encoder.modules() if isinstance(m, torch.nn.Dropout)} == {Dropout}
+
+
+def test_an_encoder_that_was_just_loaded_drops_nothing() -> None:
+    encoder = TextEncoder(TextConfig(finetune=False, memory_mb=0))
+    assert not any(module.training for module in encoder.model.modules())
+    steps = batch(((101, 7592, 2088, 2003, 2307, 102), (101, 2204, 102)))
+    assert torch.equal(encoder._read(steps), encoder._read(steps))

@@ -23,7 +23,7 @@ def prepare(model: Any) -> bool:
     for parent in list(model.modules()):
         for name, child in parent.named_children():
             if type(child) is nn.Dropout:
-                setattr(parent, name, Dropout(child.p))
+                setattr(parent, name, Dropout(child.p).train(child.training))
     if model.config.model_type != "bert":  # others count positions in ways of their own
         return False
     _register()
