@@ -35,7 +35,8 @@ STEP_BARS = {  # times less work than the release
     "step, bert, mosi, bf16": 5.0,
 }
 MOSEI = 22_856  # samples
-RELEASED, BATCH = "MITR-DNet", 32  # samples that it was timed with
+RELEASED = "MITR-DNet"  # its name among the models that were run here
+BATCH = 32  # samples that they were timed with
 Row = dict[str, Any]
 
 
@@ -97,25 +98,21 @@ def bars() -> list[str]:
         value, here = (less(steps[case]), beside(steps[case])) if case in steps else (None, None)
         lines.append(verdict(f"{case}: times less work than the release", value, bar, "at least", here))
     for case in (case for case in STEP_BARS if "bert" in case):
-        own = steps[case]["evaluation_units"] if case in steps else None
+        step = steps.get(case, {})
         what = f"evaluation, {case.removeprefix('step, ')}, the incomplete view: times less work"
-        table_value = None if own is None else release_units("evaluation") / own
-        seconds = steps[case].get("evaluation_seconds") if case in steps else None
-        lines.append(verdict(what, table_value, 5.0, "at least", over(rival("evaluation"), seconds)))
-    bert = steps.get("step, bert, table, float32")
-    peak = None if bert is None else bert["peak_mb"] / 1000 / RELEASE_GB[0]
-    here = None if bert is None else over(bert["peak_mb"], rival("evaluation", "peak_mb"))
-    lines.append(verdict("peak memory with BERT, over the release's", peak, 0.5, "at most", here))
+        by_table = over(release_units("evaluation"), step.get("evaluation_units"))
+        here = over(rival("evaluation"), step.get("evaluation_seconds"))
+        lines.append(verdict(what, by_table, 5.0, "at least", here))
+    peak = steps.get("step, bert, table, float32", {}).get("peak_mb")
+    by_table, here = over(peak, 1000 * RELEASE_GB[0]), over(peak, rival("evaluation", "peak_mb"))
+    lines.append(verdict("peak memory with BERT, over the release's", by_table, 0.5, "at most", here))
     for case in STEP_BARS:
-        floor = steps[case]["times_floor"] if case in steps else None
-        lines.append(verdict(f"{case}: over its floor", floor, 1.5, "at most"))
+        lines.append(verdict(f"{case}: over its floor", steps.get(case, {}).get("times_floor"), 1.5, "at most"))
     for key, name in words.EVALUATIONS.items():
         rows = [row for row in rows_of("sweep") if key in row]
-        value, batches = (
-            max((row[key] for row in rows), default=None),
-            [row["seconds"] / row["samples"] for row in rows],
-        )
-        here = over(BATCH * max(batches, default=0), rival("evaluation")) if key == "over_release" and rows else None
+        value, here = max((row[key] for row in rows), default=None), None
+        if key == "over_release" and rows:
+            here = over(BATCH * max(row["seconds"] / row["samples"] for row in rows), rival("evaluation"))
         lines.append(verdict(f"eleven rates over {name}, the worst case", value, 4.0, "below", here))
     whole = {row["task"]: row for row in rows_of("data") if row["samples"] == MOSEI}
     peaks = [whole[task]["peak_mb"] for task in ("train", "longest") if task in whole]
@@ -132,8 +129,7 @@ def bars() -> list[str]:
         verdict("clips a second with ONNX in batches, the worst model", min(most, default=None), 200, "at least")
     )
     for key, (name, bar, how, worst) in words.ACCURACY_BARS.items():
-        values = [row[key] for row in rows_of("accuracy")]
-        value = worst(values) if values else None
+        value = worst((row[key] for row in rows_of("accuracy")), default=None)
         lines.append(verdict(f"CMU-MOSI, complete data: {name}, the worst seed", value, bar, how))
     return table(["Bar", "Wanted", "Measured", "By the table"], lines)
 
@@ -142,7 +138,7 @@ def accuracy() -> list[str]:
     """The main job with all of it."""
     keys = "mae", "corr", "acc2_non0", "auilc_mae", "auilc_corr"
     lines = [[f"{row['seed']}", *(f"{row[key]:.3f}" for key in keys)] for row in rows_of("accuracy")]
-    return table(["Seed", "MAE", "Corr", "Acc-2, non-zero", "AUILC MAE", "AUILC Corr"], lines) if lines else []
+    return table(["Seed", "MAE", "Corr", "Acc-2, non-zero", "AUILC MAE", "AUILC Corr"], lines)
 
 
 def verdict(what: str, value: float | None, bar: float, how: str, here: float | None = None) -> list[str]:
@@ -180,11 +176,6 @@ def beside(row: Row) -> float | None:
 def release_units(what: str) -> float:
     """The work of the authors' MITR-DNet in yardstick units, the middle of a range."""
     return float(np.mean(RELEASE[what][0])) * YARDSTICK
-
-
-def times(value: float) -> str:
-    """As a cell."""
-    return f"{value:.2f}"
 
 
 def less(row: Row) -> float:
@@ -226,7 +217,7 @@ def steps() -> list[str]:
                 row["case"].removeprefix("step, "),
                 f"{row['seconds']:.3f}",
                 f"{row['units']:.0f}",
-                times(beside(row) or less(row)),
+                f"{beside(row) or less(row):.2f}",
             ),
             *(f"{row['gflop']:.0f}", f"{row['yardstick_own']:.0f}", f"{row['times_floor']:.2f}"),
             *(f"{row['evaluation_units']:.1f}", f"{row['peak_mb']}"),

@@ -43,25 +43,27 @@ class Attention(nn.Module):
         # (B, H, T or S, D/H)
         q, k, v = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (queries, keys, values))
         mask = None if mask is None else mask[:, None]
-        if self.training and self.dropout:
-            mixed = attended(q, k, v, mask, self.dropout)  # PyTorch's fused kernels know no dropout on a CPU
-        else:
-            mixed = F.scaled_dot_product_attention(q, k, v, mask)
+        mixed = scaled_dot_product(q, k, v, mask, self.dropout if self.training else 0.0)
         return mixed.transpose(1, 2).flatten(2)
+
+
+def scaled_dot_product(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, rate: float) -> Tensor:
+    """`attended`, by PyTorch's fused kernels where they can do it: on a CPU they know no dropout."""
+    if rate and q.device.type == "cpu":
+        return attended(q, k, v, mask, rate)
+    return F.scaled_dot_product_attention(q, k, v, mask, rate)
 
 
 def attended(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, rate: float) -> Tensor:
     """Attention (B, H, T, d) with dropout on its weights; a query that may attend to nothing gets zeros.
 
-    On a CPU it goes through the batch a few samples at a time, so that what grows with T x S stays in the cache.
+    It goes through the batch a few samples at a time, so that what grows with T x S stays in a processor's cache.
 
     Args:
         q, k, v: (B, H, T, d), (B, H, S, d), (B, H, S, d).
         mask: (B, 1, 1 or T, S) bool, True where attended.
         rate: of the dropout.
     """
-    if q.device.type != "cpu":
-        return F.scaled_dot_product_attention(q, k, v, mask, rate)
     queries, keys, values = (part.flatten(0, 1).transpose(1, 2) for part in (q, k, v))  # (B H, d, T or S)
     bias = None
     if mask is not None:

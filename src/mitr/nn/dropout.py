@@ -41,12 +41,12 @@ class _Dense(torch.autograd.Function):
         kept = _bits(x) >= _threshold(rate)
         ctx.save_for_backward(kept)
         ctx.scale = scale_of(rate)
-        return kept.to(x.dtype).mul_(ctx.scale).mul_(x)
+        return _kept(x, kept, ctx.scale)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (kept,), (g,) = ctx.saved_tensors, gradients
-        return kept.to(g.dtype).mul_(ctx.scale).mul_(g), None
+        (kept,) = ctx.saved_tensors
+        return _kept(gradients[0], kept, ctx.scale), None
 
 
 class _Sparse(torch.autograd.Function):
@@ -104,6 +104,10 @@ def dropped(count: int, rate: float) -> Tensor:
     gaps = torch.rand(enough, dtype=torch.float64).neg_().log1p_().div_(math.log1p(-rate)).floor_()
     places = gaps.to(torch.int64).add_(1).cumsum(0).sub_(1)
     return places[places < count]
+
+
+def _kept(x: Tensor, kept: Tensor, scale: float) -> Tensor:
+    return kept.to(x.dtype).mul_(scale).mul_(x)
 
 
 def _emptied(x: Tensor, places: Tensor, scale: float) -> Tensor:

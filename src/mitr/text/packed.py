@@ -8,10 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from mitr.nn.attention import attended
-from mitr.nn.attention import attention_mask as mask_of
+from mitr.nn.attention import attention_mask, scaled_dot_product
 from mitr.nn.dropout import Dropout
 from mitr.nn.masked import put_rows, take_rows
 
@@ -52,7 +50,7 @@ def _attend(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attention_mask: Tensor | None,
+    mask: Tensor | None,
     dropout: float = 0.0,
     scaling: float | None = None,
     packed: Tensor | None = None,
@@ -62,13 +60,13 @@ def _attend(
     if packed is None:
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-        mixed, _ = sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **more)
+        mixed, _ = sdpa_attention_forward(module, query, key, value, mask, dropout, scaling, **more)
         return mixed, None
     heads, width = query.shape[1], query.shape[3]
     q, k, v = (
         put_rows(x[0].transpose(0, 1).flatten(1), packed).unflatten(2, (heads, width)).transpose(1, 2)  # (B, H, T, d)
         for x in (query, key, value)
     )
-    mask = None if packed.all() else mask_of(packed)[:, None]
-    found = attended(q, k, v, mask, dropout) if dropout else F.scaled_dot_product_attention(q, k, v, mask)
+    mask = None if packed.all() else attention_mask(packed)[:, None]
+    found = scaled_dot_product(q, k, v, mask, dropout)
     return take_rows(found.transpose(1, 2).flatten(2), packed).view(1, -1, heads, width), None
