@@ -138,7 +138,8 @@ def accuracy() -> list[str]:
     """The main job with all of it."""
     keys = "mae", "corr", "acc2_non0", "auilc_mae", "auilc_corr"
     lines = [[f"{row['seed']}", *(f"{row[key]:.3f}" for key in keys)] for row in rows_of("accuracy")]
-    return table(["Seed", "MAE", "Corr", "Acc-2, non-zero", "AUILC MAE", "AUILC Corr"], lines)
+    found = table(["Seed", "MAE", "Corr", "Acc-2, non-zero", "AUILC MAE", "AUILC Corr"], lines)
+    return [f"`{load('accuracy')['command']}`", "", *found] if found else []
 
 
 def verdict(what: str, value: float | None, bar: float, how: str, here: float | None = None) -> list[str]:
@@ -220,13 +221,13 @@ def steps() -> list[str]:
                 f"{beside(row) or less(row):.2f}",
             ),
             *(f"{row['gflop']:.0f}", f"{row['yardstick_own']:.0f}", f"{row['times_floor']:.2f}"),
-            *(f"{row['evaluation_units']:.1f}", f"{row['peak_mb']}"),
+            *(f"{row['evaluation_units']:.1f}", f"{row['peak_mb']}", f"{row.get('runs', 1)}"),
         ]
         for row in rows_of("training")
         if row["case"].startswith("step")
     ]
     heads = ["Case", "Seconds", "Units", "Times less", "GFLOP", "GFLOP/s of the format", "Over the floor"]
-    return table([*heads, "Evaluation, units", "Peak MB"], lines)
+    return table([*heads, "Evaluation, units", "Peak MB", "Runs"], lines)
 
 
 def profile() -> list[str]:

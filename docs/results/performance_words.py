@@ -20,9 +20,8 @@ the same with all of it is the matter of [results.md](results.md) and of the tes
 """
 ACCURACY = """## Accuracy with all of it
 
-`mitr robustness runs/data/mosi --out OUT --config experiments/mosi_finetuned.yaml --seeds '[222]'`, and with 2222:
-CMU-MOSI, MiniLM fine-tuned in bf16, complete test data and the area over eleven rates. The seeds of
-[results.md](results.md) are others, and were trained before the last round of speed.
+CMU-MOSI, MiniLM fine-tuned in bf16, complete test data and the area over eleven rates, a run for each seed. The seeds
+of [results.md](results.md) are others, and were trained before the last round of speed.
 """
 ACCURACY_BARS = {  # by metric: its name, the bar, and how it counts
     "mae": ("MAE", 0.95, "at most", max),
@@ -50,8 +49,9 @@ STEPS = """## A training step
 
 MITR-DNet, 32 samples, both views, the training loop's own step. `table` has the lengths above, `mosi` a mean of 15
 tokens. GFLOP is twice the multiply-adds on real steps; the floor is the time in which this machine's matrix product, in
-the same number format, does as many. Each case was run twice; the better time counts. Evaluation is the incomplete view
-of 32 samples. Peak is all that the process held, PyTorch and the other libraries included.
+the same number format, does as many. Evaluation is the incomplete view of 32 samples. Peak is all that the process
+held, PyTorch and the other libraries included. Where a case was run more than once, the best time and the highest peak
+count.
 """
 PROFILE = """### Where it goes
 
