@@ -281,9 +281,9 @@ def test_steps_that_are_left_out_cost_nothing_and_change_nothing(monkeypatch: py
     valid = steps.valid.clone()
     valid[0, [2, 3]] = False
     read: list[int] = []
-    inner = encoder.model.forward
+    inner = encoder.model.embeddings.forward
     monkeypatch.setattr(
-        encoder.model, "forward", lambda *a, **k: (read.append(k["input_ids"].numel()), inner(*a, **k))[1]
+        encoder.model.embeddings, "forward", lambda *a, **k: (read.append(k["input_ids"].numel()), inner(*a, **k))[1]
     )
     found = []
     for encoder.packed in (True, False):

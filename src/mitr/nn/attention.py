@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from mitr.nn.dropout import kept_or_dropped, scale_of
@@ -57,65 +58,89 @@ def scaled_dot_product(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, rat
 def attended(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, rate: float) -> Tensor:
     """Attention (B, H, T, d) with dropout on its weights; a query that may attend to nothing gets zeros.
 
-    It goes through the batch a few samples at a time, so that what grows with T x S stays in a processor's cache.
-
     Args:
         q, k, v: (B, H, T, d), (B, H, S, d), (B, H, S, d).
         mask: (B, 1, 1 or T, S) bool, True where attended.
         rate: of the dropout.
     """
     queries, keys, values = (part.flatten(0, 1).transpose(1, 2) for part in (q, k, v))  # (B H, d, T or S)
-    bias = None
-    if mask is not None:
-        # the least number, not minus infinity: a row without anything would become NaN
-        bias = torch.zeros_like(mask, dtype=q.dtype).masked_fill_(~mask, torch.finfo(q.dtype).min)
-        bias = bias.expand(-1, q.shape[1], -1, -1).flatten(0, 1)  # (B H, 1 or T, S)
+    bias = None if mask is None else bias_of(mask, q.shape[1], q.dtype)
     mixed: Tensor = _Attended.apply(queries / math.sqrt(q.shape[-1]), keys, values, bias, rate)
     mixed = mixed.transpose(1, 2).view_as(q)
-    if mask is not None and mask.shape[2] > 1:
-        mixed = mixed * mask.any(dim=3, keepdim=True)
-    return mixed
+    if mask is None:
+        return mixed
+    something = mask.any(dim=3, keepdim=True)
+    return mixed if something.all() else mixed * something
+
+
+def bias_of(mask: Tensor, heads: int, dtype: torch.dtype) -> Tensor:
+    """What a mask (B, 1, 1 or T, S) adds to the scores of all heads, (B H, 1 or T, S)."""
+    # the least number, not minus infinity: a row without anything would become NaN
+    bias = torch.zeros_like(mask, dtype=dtype).masked_fill_(~mask, torch.finfo(dtype).min)
+    return bias.expand(-1, heads, -1, -1).flatten(0, 1)
 
 
 class _Attended(torch.autograd.Function):
-    """(N, d, T), (N, d, S), (N, d, S), bias (N, 1 or T, S) or None -> (N, d, T).
-
-    Features come first: products with a few features as columns are several times slower. The sign of a kept weight is
-    positive, that of a dropped one negative, so that one tensor holds both.
-    """
+    """`attend`, as part of a graph."""
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, rate: float) -> Tensor:
         q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
-        out, shares = torch.empty_like(q), q.new_empty(len(q), q.shape[2], k.shape[2])
-        ctx.scale = scale_of(rate)
-        for part in _parts(shares):
-            own = shares[part]  # (n, T, S)
-            if bias is None:
-                torch.bmm(q[part].transpose(1, 2), k[part], out=own)
-            else:
-                torch.baddbmm(bias[part], q[part].transpose(1, 2), k[part], out=own)
-            torch.softmax(own, -1, out=own)
-            torch.copysign(own, kept_or_dropped(own, rate), out=own)
-            torch.bmm(v[part], own.relu().transpose(1, 2), out=out[part])
-        out *= ctx.scale
+        out, shares = attend(q, k, v, bias, rate)
+        ctx.rate = rate
         ctx.save_for_backward(q, k, v, out, shares)
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         q, k, v, out, shares = ctx.saved_tensors
-        g = gradients[0].contiguous()
-        to_q, to_k, to_v = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
-        mean = (g * out).sum(dim=1)[:, :, None]  # (N, T, 1): of the gradients of the weights, under these weights
-        for part in _parts(shares):
-            own, kept = shares[part].abs(), shares[part].relu().mul_(ctx.scale)
-            to_shares = torch.bmm(g[part].transpose(1, 2), v[part])
-            torch.bmm(g[part], kept, out=to_v[part])
-            to_scores = to_shares.mul_(kept).sub_(own.mul_(mean[part]))
-            torch.bmm(k[part], to_scores.transpose(1, 2), out=to_q[part])
-            torch.bmm(q[part], to_scores, out=to_k[part])
-        return to_q, to_k, to_v, None, None
+        return *attend_back(gradients[0].contiguous(), q, k, v, out, shares, ctx.rate), None, None
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, rate: float) -> tuple[Tensor, Tensor]:
+    """What scaled queries find, and the weights of all that they see: the sign of one that dropout takes is negative.
+
+    It goes through the batch a few samples at a time, so that what grows with T x S stays in a processor's cache.
+    Features come first: products with a few features as columns are several times slower.
+
+    Args:
+        q, k, v: (N, d, T), (N, d, S), (N, d, S), contiguous.
+        bias: (N, 1 or T, S), added to the scores.
+        rate: of the dropout.
+
+    Returns:
+        (N, d, T) and (N, T, S).
+    """
+    out, shares = torch.empty_like(q), q.new_empty(len(q), q.shape[2], k.shape[2])
+    for part in _parts(shares):
+        own = shares[part]  # (n, T, S)
+        if bias is None:
+            torch.bmm(q[part].transpose(1, 2), k[part], out=own)
+        else:
+            torch.baddbmm(bias[part], q[part].transpose(1, 2), k[part], out=own)
+        torch.softmax(own, -1, out=own)
+        if rate:
+            torch.copysign(own, kept_or_dropped(own, rate), out=own)
+        torch.bmm(v[part], (own.relu() if rate else own).transpose(1, 2), out=out[part])
+    return out.mul_(scale_of(rate)), shares
+
+
+def attend_back(
+    g: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, shares: Tensor, rate: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of q, k and v from that of `out`, (N, d, T), all of it as `attend` took and gave it."""
+    scale = scale_of(rate)
+    to_q, to_k, to_v = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
+    mean = (g * out).sum(dim=1)[:, :, None]  # (N, T, 1): of the gradients of the weights, under these weights
+    for part in _parts(shares):
+        own, kept = shares[part].abs(), shares[part].relu().mul_(scale)
+        to_shares = torch.bmm(g[part].transpose(1, 2), v[part])
+        torch.bmm(g[part], kept, out=to_v[part])
+        to_scores = to_shares.mul_(kept).sub_(own.mul_(mean[part]))
+        torch.bmm(k[part], to_scores.transpose(1, 2), out=to_q[part])
+        torch.bmm(q[part], to_scores, out=to_k[part])
+    return to_q, to_k, to_v
 
 
 def _parts(shares: Tensor) -> Iterator[slice]:

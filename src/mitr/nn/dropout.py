@@ -38,7 +38,7 @@ def relu_dropout(x: Tensor, rate: float, training: bool) -> Tensor:
 class _Dense(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, rate: float) -> Tensor:
-        kept = _bits(x) >= _threshold(rate)
+        kept = kept_values(x, rate)
         ctx.save_for_backward(kept)
         ctx.scale = scale_of(rate)
         return _kept(x, kept, ctx.scale)
@@ -83,13 +83,18 @@ def kept_or_dropped(x: Tensor, rate: float) -> Tensor:
     return _bits(x).to(torch.float32).sub_(_threshold(rate) - 0.5).to(x.dtype)
 
 
+def kept_values(x: Tensor, rate: float) -> Tensor:
+    """Which values of x dropout leaves, bool of x's shape."""
+    return _bits(x) >= _threshold(rate)
+
+
 def scale_of(rate: float) -> float:
     """How much those that are kept grow."""
     return LEVELS / (LEVELS - round(rate * LEVELS))
 
 
 def _bits(x: Tensor) -> Tensor:
-    bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
+    bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device).random_(-(2**63), None).view(torch.int16)
     return bits[: x.numel()].view(x.shape)
 
 

@@ -1,72 +1,205 @@
 """Hugging Face's BERT over the tokens that are there: padding goes through attention alone, not through the products.
 
-The model is given all tokens of a batch one behind the other, as one long sample; this attention knows where each text
-begins. Every other model, and a BERT that is called as usual, attends as PyTorch does it.
+All tokens of a batch stand one behind the other, (n, D). Embeddings and weights are the model's own; its layers are
+computed here, so that a format of 16 bits is entered once a layer, and the backward pass finds again what is cheap
+instead of keeping it.
 """
 
-from typing import Any
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
-from mitr.nn.attention import attention_mask, scaled_dot_product
-from mitr.nn.dropout import Dropout
+from mitr.nn.attention import attend, attend_back, attention_mask, bias_of
+from mitr.nn.dropout import Dropout, kept_values, scale_of
 from mitr.nn.masked import put_rows, take_rows
 
-NAME = "mitr_packed"
+Norm = Sequence[Tensor | None]  # weight and bias of a LayerNorm, or nothing
 
 
 def prepare(model: Any) -> bool:
-    """Let a model use this attention, where it is a BERT, and cheaper dropout; whether `read` can be used."""
+    """Give a model cheaper dropout; whether `read` can be used: it is a plain BERT."""
     for parent in list(model.modules()):
         for name, child in parent.named_children():
             if type(child) is nn.Dropout:
                 setattr(parent, name, Dropout(child.p).train(child.training))
-    if model.config.model_type != "bert":  # others count positions in ways of their own
+    about = model.config
+    if about.model_type != "bert":  # others count positions in ways of their own
         return False
-    _register()
-    model.set_attn_implementation(NAME)
-    return True
+    return not (about.is_decoder or about.chunk_size_feed_forward) and about.hidden_act == "gelu"
 
 
 def read(model: Any, ids: Tensor, valid: Tensor) -> Tensor:
     """(B, T) ids and (B, T) bool -> (B, T, D) states, zero outside `valid`; each token keeps its position in T."""
     tokens = ids[valid][None]  # (1, n)
     places = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)[valid][None]
-    states: Tensor = model(input_ids=tokens, position_ids=places, packed=valid).last_hidden_state
-    return put_rows(states[0], valid)
+    rows: Tensor = model.embeddings(input_ids=tokens, position_ids=places)[0]  # (n, D)
+    how = How.of(model, valid, rows)
+    norm: nn.LayerNorm | None = None
+    with torch.autocast(rows.device.type, enabled=False):
+        for layer in model.encoder.layer:
+            rows = _Layer.apply(how, rows, *_weights(norm), *_parameters(layer))
+            norm = layer.output.LayerNorm
+        return put_rows(norm(rows) if norm else rows, valid)
 
 
-def _register() -> None:
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import sdpa_mask
+class How(NamedTuple):
+    """How the layers are computed.
 
-    AttentionInterface.register(NAME, _attend)
-    AttentionMaskInterface.register(NAME, sdpa_mask)
+    Attributes:
+        valid: (B, T) bool, where the rows come from.
+        mask: (B, 1, 1, T) of the attention, None where nothing is padding.
+        bias: the same as it is added to scores, (B H, 1, T).
+        dtype: format of the products.
+        heads: of the attention.
+        rate: dropout of its weights.
+        rate_hidden: dropout before both additions.
+        eps: of the norms.
+        learns: gradients are asked for.
+    """
+
+    valid: Tensor
+    mask: Tensor | None
+    bias: Tensor | None
+    dtype: torch.dtype
+    heads: int
+    rate: float
+    rate_hidden: float
+    eps: float
+    learns: bool
+
+    @classmethod
+    def of(cls, model: Any, valid: Tensor, rows: Tensor) -> "How":
+        """For a model and what it is given."""
+        about, kind = model.config, rows.device.type
+        heads, eps = about.num_attention_heads, about.layer_norm_eps
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else rows.dtype
+        mask = None if valid.all() else attention_mask(valid)[:, None]
+        bias = None if mask is None else bias_of(mask, heads, dtype)
+        rates = about.attention_probs_dropout_prob, about.hidden_dropout_prob
+        rate, rate_hidden = rates if model.training else (0.0, 0.0)
+        return cls(valid, mask, bias, dtype, heads, rate, rate_hidden, eps, torch.is_grad_enabled())
 
 
-def _attend(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    mask: Tensor | None,
-    dropout: float = 0.0,
-    scaling: float | None = None,
-    packed: Tensor | None = None,
-    **more: Any,
-) -> tuple[Tensor, None]:
-    """(1, H, n, d) each and the (B, T) bool that they come from -> (1, n, H, d); or (B, H, T, d) -> (B, T, H, d)."""
-    if packed is None:
-        from transformers.integrations.sdpa_attention import sdpa_attention_forward
+def _weights(norm: nn.LayerNorm | None) -> tuple[Tensor | None, Tensor | None]:
+    return (None, None) if norm is None else (norm.weight, norm.bias)
 
-        mixed, _ = sdpa_attention_forward(module, query, key, value, mask, dropout, scaling, **more)
-        return mixed, None
-    heads, width = query.shape[1], query.shape[3]
-    q, k, v = (
-        put_rows(x[0].transpose(0, 1).flatten(1), packed).unflatten(2, (heads, width)).transpose(1, 2)  # (B, H, T, d)
-        for x in (query, key, value)
-    )
-    mask = None if packed.all() else attention_mask(packed)[:, None]
-    found = scaled_dot_product(q, k, v, mask, dropout)
-    return take_rows(found.transpose(1, 2).flatten(2), packed).view(1, -1, heads, width), None
+
+def _parameters(layer: Any) -> list[Tensor]:
+    own = layer.attention.self
+    linear = own.query, own.key, own.value, layer.attention.output.dense, layer.intermediate.dense, layer.output.dense
+    return [p for part in (*linear, layer.attention.output.LayerNorm) for p in (part.weight, part.bias)]
+
+
+class _Layer(torch.autograd.Function):
+    """A BertLayer from norm to norm: the one that ends it is left to the layer behind, (n, D) -> (n, D).
+
+    So a sum is kept, and not what its norm makes of it.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, how: How, x: Tensor, *parameters: Tensor) -> Tensor:
+        norm, linear, norm_within = parameters[:2], parameters[2:14], parameters[14:]
+        weights, biases = ([p.to(how.dtype) for p in linear[i::2]] for i in (0, 1))
+        rows = _normal(x, norm, how.eps)[0]
+        short = rows.to(how.dtype)
+        q, k, v = (torch.addmm(bias, short, weight.t()) for weight, bias in zip(weights[:3], biases[:3], strict=True))
+        mixed, *attention = _attended(how, q, k, v)
+        within, kept = _added(rows, torch.addmm(biases[3], mixed, weights[3].t()), how.rate_hidden)
+        rows, *known = _normal(within, norm_within, how.eps)
+        hidden = torch.addmm(biases[4], rows.to(how.dtype), weights[4].t())
+        out, kept_last = _added(rows, torch.addmm(biases[5], F.gelu(hidden), weights[5].t()), how.rate_hidden)
+        if how.learns:
+            ctx.how, ctx.own_dtype = how, linear[0].dtype
+            ctx.save_for_backward(x, within, *known, hidden, kept, kept_last, *attention, *norm, *norm_within, *weights)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
+        how = ctx.how
+        x, within, mean, deviation, hidden, kept, kept_last, *saved = ctx.saved_tensors
+        attention, norm, norm_within, weights = saved[:5], saved[5:7], saved[7:9], saved[9:]
+        (to_out,) = gradients
+        to_last = _to_added(to_out, kept_last, how)
+        found = [(to_last.t() @ F.gelu(hidden), to_last.sum(dim=0))]
+        to_hidden = torch.ops.aten.gelu_backward(to_last @ weights[5], hidden)
+        rows = _normal(within, norm_within, how.eps)[0].to(how.dtype)
+        found.append((to_hidden.t() @ rows, to_hidden.sum(dim=0)))
+        to_rows = to_out + to_hidden @ weights[4]
+        del hidden, to_hidden  # before more is made: they are the largest
+        to_within, *to_norm_within = _to_normal(to_rows, within, mean, deviation, norm_within)
+        to_mixed = _to_added(to_within, kept, how)
+        found.append((to_mixed.t() @ _rows(attention[3], how), to_mixed.sum(dim=0)))
+        to_projected = _to_attended(how, to_mixed @ weights[3], attention)
+        rows, mean, deviation = _normal(x, norm, how.eps)
+        short = rows.to(how.dtype)
+        for g, weight in zip(reversed(to_projected), reversed(weights[:3]), strict=True):
+            found.append((g.t() @ short, g.sum(dim=0)))
+            to_within += g @ weight
+        to_linear = (part.to(ctx.own_dtype) for pair in reversed(found) for part in pair)
+        to_x, *to_norm = _to_normal(to_within, x, mean, deviation, norm)
+        return None, to_x, *to_norm, *to_linear, *to_norm_within
+
+
+def _attended(how: How, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, ...]:
+    """Attention of rows (n, D); and, if the layer learns, what its gradient needs."""
+    if not how.learns and not how.rate:
+        q, k, v = (put_rows(x, how.valid).unflatten(2, (how.heads, -1)).transpose(1, 2) for x in (q, k, v))
+        mixed = F.scaled_dot_product_attention(q, k, v, how.mask)  # (B, H, T, d)
+        return (take_rows(mixed.transpose(1, 2).flatten(2), how.valid),)
+    q, k, v = (_columns(x, how) for x in (q, k, v))
+    q /= math.sqrt(q.shape[1])
+    out, shares = attend(q, k, v, how.bias, how.rate)
+    return _rows(out, how), q, k, v, out, shares
+
+
+def _to_attended(how: How, g: Tensor, attention: Sequence[Tensor]) -> list[Tensor]:
+    """Gradients of queries, keys and values, (n, D) each."""
+    q, k, v, out, shares = attention
+    to_q, *others = attend_back(_columns(g, how), q, k, v, out, shares, how.rate)
+    to_q /= math.sqrt(q.shape[1])
+    return [_rows(part, how) for part in (to_q, *others)]
+
+
+def _columns(rows: Tensor, how: How) -> Tensor:
+    """(n, D) -> (B H, d, T)."""
+    whole = put_rows(rows, how.valid).unflatten(2, (how.heads, -1))  # (B, T, H, d)
+    return whole.permute(0, 2, 3, 1).flatten(0, 1).contiguous()
+
+
+def _rows(columns: Tensor, how: How) -> Tensor:
+    """(B H, d, T) -> (n, D)."""
+    return take_rows(columns.unflatten(0, (-1, how.heads)).permute(0, 3, 1, 2).flatten(2), how.valid)
+
+
+def _added(x: Tensor, more: Tensor, rate: float) -> tuple[Tensor, Tensor | None]:
+    """x and what dropout leaves of more; and which values those are."""
+    if not rate:
+        return x + more, None
+    kept = kept_values(more, rate)
+    return torch.add(x, more * kept, alpha=scale_of(rate)), kept
+
+
+def _to_added(g: Any, kept: Tensor | None, how: How) -> Tensor:
+    """The gradient of `more`, in the format of the products."""
+    return (g if kept is None else (g * kept).mul_(scale_of(how.rate_hidden))).to(how.dtype)
+
+
+def _normal(x: Tensor, norm: Norm, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    weight, bias = norm
+    if weight is None:
+        return x, x, x
+    return torch.native_layer_norm(x, x.shape[-1:], weight, bias, eps)
+
+
+def _to_normal(g: Any, x: Tensor, mean: Tensor, deviation: Tensor, norm: Norm) -> list[Any]:
+    weight, bias = norm
+    if weight is None:
+        return [g, None, None]
+    found = torch.ops.aten.native_layer_norm_backward(g, x, x.shape[-1:], mean, deviation, weight, bias, [True] * 3)
+    return list(found)

@@ -19,6 +19,7 @@ from accelerate.utils import set_seed
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from mitr.allocator import keep_memory
 from mitr.config import RunConfig, TrainConfig
 from mitr.errors import MitrError
 from mitr.evaluation.metrics import compute, family_of
@@ -71,6 +72,7 @@ class Trainer:
         about: dict[str, Any],
         quiet: bool = False,
     ):
+        keep_memory()
         self.config, self.folder, self.about, self.quiet = config, folder, about, quiet
         self.train_set, self.valid_set = train, valid
         self.accelerator = accelerator_for(config.train)
