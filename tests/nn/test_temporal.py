@@ -103,6 +103,15 @@ def test_dropout_in_a_gate_hides_content_at_its_rate() -> None:
     assert (kept == 0).float().mean().item() == pytest.approx(nothing + (1 - nothing) * rate, abs=0.005)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_gate_passes_gradients_to_small_values_and_none_to_negative_ones(dtype: torch.dtype) -> None:
+    x = torch.tensor([[1e-3, -1e-3], [-1e-3, 1e-3], [5e-3, 1.0]], dtype=dtype, requires_grad=True)
+    _Gated.apply(x, 0.0).sum().backward()
+    # of 4 tanh(x / 2) sigmoid(y): 2 (1 - tanh(x / 2)^2) sigmoid(y) and 4 tanh(x / 2) sigmoid(y) (1 - sigmoid(y))
+    expected = torch.tensor([[1.0, 0.0], [0.0, 0.0], [1.4621, 1.966e-3]])
+    torch.testing.assert_close(x.grad.float(), expected, rtol=0.01, atol=0)
+
+
 @pytest.mark.parametrize(("reversal", "earliest"), [("time", 4), ("channel", 19)])
 def test_how_far_a_step_is_seen(reversal: str, earliest: int) -> None:
     """With dilations 1, 2, 4 and 8 a change is seen 15 steps away, backwards only where time is reversed."""
