@@ -79,9 +79,7 @@ class ModelContract:
             return attend(q, k, v, mask)
 
         monkeypatch.setattr(F, "dropout", lambda x, *_, **__: x)
-        monkeypatch.setattr("mitr.nn.temporal.dropped", lambda *_: torch.zeros(0, dtype=torch.int64))
-        monkeypatch.setattr("mitr.nn.attention.kept_or_dropped", lambda x, rate: torch.ones_like(x))
-        monkeypatch.setattr("mitr.nn.attention.scale_of", lambda rate: 1.0)
+        monkeypatch.setattr("mitr.nn.temporal.emptied_", lambda x, rate: x)
         monkeypatch.setattr(F, "scaled_dot_product_attention", plain)
 
     @staticmethod

@@ -93,13 +93,16 @@ def test_attention_with_dropout_is_pytorchs_where_nothing_is_dropped(
     q, k, v = (torch.randn(3, 2, steps, 4, requires_grad=True) for steps in (5, 6, 6))
     some = torch.rand(3, 1, 5, 6) > 0.3
     some[0, 0, 2] = False  # may attend to nothing
-    for mask in (None, some, torch.rand(3, 1, 1, 6) > 0.5):
+    same = torch.rand(3, 1, 1, 6) > 0.5
+    same[1] = False
+    for mask in (None, some, same):
         ours, expected = attended(q, k, v, mask, 0.0), nn.functional.scaled_dot_product_attention(q, k, v, mask)
         torch.testing.assert_close(ours, expected)
         gradients = (torch.autograd.grad(out.square().sum(), (q, k, v)) for out in (ours, expected))
         for one, other in zip(*gradients, strict=True):
             torch.testing.assert_close(one, other)
     assert not attended(q, k, v, some, 0.5)[0, :, 2].any()
+    assert not attended(q, k, v, same, 0.5)[1].any()
 
 
 def test_gradients_of_attention_with_dropout_are_those_of_the_differences() -> None:
@@ -122,3 +125,21 @@ def test_attention_weights_are_what_is_dropped(dtype: torch.dtype) -> None:
     shares = attended(q, k, v, None, 0.25)  # (2, 1, 100, 50), of equal weights
     assert set(shares.float().mul(50 * 0.75).round(decimals=1).unique().tolist()) == {0.0, 1.0}
     assert (shares == 0).float().mean() == pytest.approx(0.25, abs=0.02)
+
+
+@pytest.mark.parametrize("rate", [0.999995, 1.0])
+@pytest.mark.parametrize("steps", [5, 50])
+def test_rates_at_which_next_to_no_weight_is_kept(rate: float, steps: int) -> None:
+    torch.manual_seed(0)
+    attention, x = Attention(6, 2, dropout=rate, project=False).train(), torch.randn(2, steps, 6, requires_grad=True)
+    out = attention(x, x)
+    out.sum().backward()
+    assert x.grad.isfinite().all()
+    assert (out != 0).sum() <= 3
+
+
+def test_a_second_derivative_is_refused() -> None:
+    q = torch.randn(2, 1, 3, 4, requires_grad=True)
+    (gradient,) = torch.autograd.grad(attended(q, q, q, None, 0.1).square().sum(), q, create_graph=True)
+    with pytest.raises(RuntimeError, match="differentiate twice"):
+        gradient.sum().backward()

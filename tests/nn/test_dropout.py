@@ -1,11 +1,15 @@
 """Dropout with fewer random numbers is dropout."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from scipy import stats
+from torch import Tensor
 
-from mitr.nn.dropout import FEW, LEVELS, dropout, relu_dropout
+from mitr.nn import dropout as dropouts
+from mitr.nn.dropout import FEW, LEVELS, dropout, emptied_, relu_dropout
 
 RATES = [0.001, 0.01, 0.05, 0.1, 0.3, 0.5, 0.9]
 
@@ -81,3 +85,27 @@ def test_relu_and_dropout_in_one(rate: float, training: bool) -> None:
         once.backward(gradient)
         twice.backward(gradient)
         torch.testing.assert_close(x.grad, same.grad, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("rate", [0.999995, 1.0])
+@pytest.mark.parametrize("function", [dropout, relu_dropout])
+def test_rates_at_which_next_to_nothing_is_kept(function: Callable[..., Tensor], rate: float) -> None:
+    torch.manual_seed(5)
+    x = torch.ones(100, 100, requires_grad=True)
+    y = function(x, rate, True)
+    y.sum().backward()
+    kept = y != 0
+    assert kept.sum() <= 3
+    torch.testing.assert_close(y[kept], torch.full_like(y[kept], 200_000), rtol=0.02, atol=0)
+    assert torch.equal(x.grad, y)
+
+
+@pytest.mark.parametrize("few", [FEW, 1 << 40])
+@pytest.mark.parametrize("rate", [0.01, 0.3, 1.0])
+def test_emptied_in_place_at_its_rate(monkeypatch: pytest.MonkeyPatch, few: int, rate: float) -> None:
+    monkeypatch.setattr(dropouts, "FEW", few)
+    torch.manual_seed(6)
+    x = torch.ones(400, 500)
+    assert emptied_(x, rate) is x
+    assert set(x.unique().tolist()) <= {0.0, 1.0}
+    assert (x == 0).float().mean().item() == pytest.approx(rate, abs=0.005)

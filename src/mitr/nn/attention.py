@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from mitr.nn.dropout import kept_or_dropped, scale_of
+from mitr.nn.dropout import drawn_here, kept_or_dropped, scale_of
 
 IN_CACHE = 1 << 19  # values that a processor's cache holds
 
@@ -49,8 +49,8 @@ class Attention(nn.Module):
 
 
 def scaled_dot_product(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, rate: float) -> Tensor:
-    """`attended`, by PyTorch's fused kernels where they can do it: on a CPU they know no dropout."""
-    if rate and q.device.type == "cpu":
+    """`attended`, by PyTorch's own where that is as fast: on a CPU its fused kernels know no dropout."""
+    if drawn_here(q.device, q.shape[:-1].numel() * k.shape[2], rate):
         return attended(q, k, v, mask, rate)
     return F.scaled_dot_product_attention(q, k, v, mask, rate)
 

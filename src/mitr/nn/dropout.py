@@ -21,7 +21,7 @@ def dropout(x: Tensor, rate: float, training: bool) -> Tensor:
     """`F.dropout`: in training, each value becomes 0 with probability `rate`, and the others grow to make up for it."""
     if not training or rate == 0:
         return x
-    if x.device.type != "cpu" or x.numel() < FEW or rate >= 1:
+    if not drawn_here(x.device, x.numel(), rate):
         return F.dropout(x, rate)
     left: Tensor = _Sparse.apply(x, rate) if rate <= RARE else _Dense.apply(x, rate)
     return left
@@ -29,10 +29,15 @@ def dropout(x: Tensor, rate: float, training: bool) -> Tensor:
 
 def relu_dropout(x: Tensor, rate: float, training: bool) -> Tensor:
     """`dropout(F.relu(x), rate, training)`; for a small rate in fewer passes over the values."""
-    if training and 0 < rate <= RARE and x.device.type == "cpu" and x.numel() >= FEW:
+    if training and rate <= RARE and drawn_here(x.device, x.numel(), rate):
         left: Tensor = _SparseRelu.apply(x, rate)
         return left
     return dropout(F.relu(x), rate, training)
+
+
+def drawn_here(device: torch.device, count: int, rate: float) -> bool:
+    """Whether dropout of so many values is done by this module, and not by PyTorch's own."""
+    return device.type == "cpu" and count >= FEW and 0 < round(rate * LEVELS) < LEVELS
 
 
 class _Dense(torch.autograd.Function):
@@ -67,8 +72,7 @@ class _SparseRelu(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, rate: float) -> Tensor:
         ctx.scale = 1 / (1 - rate)
-        out = x.contiguous().relu().mul_(ctx.scale)
-        out.view(-1)[dropped(x.numel(), rate)] = 0
+        out = emptied_(x.contiguous().relu().mul_(ctx.scale), rate)
         ctx.save_for_backward(out)
         return out
 
@@ -102,8 +106,16 @@ def _threshold(rate: float) -> int:
     return round(rate * LEVELS) - LEVELS // 2
 
 
+def emptied_(x: Tensor, rate: float) -> Tensor:
+    """In place, each value of a contiguous x becomes 0 with probability `rate`; the others do not grow."""
+    if not drawn_here(x.device, x.numel(), rate):
+        return x.masked_fill_(torch.rand_like(x) < rate, 0)
+    x.view(-1)[dropped(x.numel(), rate)] = 0
+    return x
+
+
 def dropped(count: int, rate: float) -> Tensor:
-    """Which of `count` values are dropped, ascending: the gaps between them follow the geometric distribution."""
+    """Which of `count` values on a CPU are dropped, ascending; the gaps between them are geometrically distributed."""
     mean = count * rate
     enough = int(mean + SURE * math.sqrt(mean)) + 16
     gaps = torch.rand(enough, dtype=torch.float64).neg_().log1p_().div_(math.log1p(-rate)).floor_()

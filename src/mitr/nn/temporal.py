@@ -8,9 +8,10 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from mitr.nn.dropout import dropped, relu_dropout
+from mitr.nn.dropout import emptied_, relu_dropout
 from mitr.nn.masked import RowBatchNorm, normalised, put_rows, take_rows
 
 
@@ -143,6 +144,7 @@ class _WithNeighbour(torch.autograd.Function):
         return both
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (g,) = gradients
         width = g.shape[3] // 2
@@ -181,12 +183,13 @@ class _Gated(torch.autograd.Function):
         s = x.float().sigmoid_() if x.dtype == torch.bfloat16 else x.sigmoid()
         v = torch.add(s.new_tensor(-1.0), s, alpha=2, out=s).clamp_min_(0)  # 2 s - 1 in one pass
         if rate:
-            v.view(-1)[dropped(v.numel(), rate)] = 0
+            emptied_(v, rate)
         content, gate = v.chunk(2, dim=-1)
         ctx.save_for_backward(v.to(x.dtype))  # in bf16 too, v tells a small x from none
         return torch.addcmul(content, content, gate).mul_(2).to(x.dtype)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (v,), (g,) = ctx.saved_tensors, gradients
         to_x = v + 1
