@@ -127,6 +127,17 @@ def test_attention_weights_are_what_is_dropped(dtype: torch.dtype) -> None:
     assert (shares == 0).float().mean() == pytest.approx(0.25, abs=0.02)
 
 
+@pytest.mark.parametrize("masked", [True, False])
+def test_in_bf16_scores_are_not_rounded(masked: bool) -> None:
+    torch.manual_seed(0)
+    q, k, v = (2 * torch.randn(4, 1, 200, 5, dtype=torch.float64) for _ in range(3))
+    mask = torch.rand(4, 1, 1, 200) > 0.2 if masked else None
+    q, k, v = (part.bfloat16() for part in (q, k, v))
+    expected = nn.functional.scaled_dot_product_attention(q.double(), k.double(), v.double(), mask)
+    error = attended(q, k, v, mask, 0.0).double() - expected
+    assert error.norm() < 0.005 * expected.norm()  # 0.009 with scores in bf16
+
+
 @pytest.mark.parametrize("rate", [0.999995, 1.0])
 @pytest.mark.parametrize("steps", [5, 50])
 def test_rates_at_which_next_to_no_weight_is_kept(rate: float, steps: int) -> None:

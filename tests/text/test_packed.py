@@ -102,7 +102,9 @@ def test_products_are_in_the_format_of_autocast_and_what_stays_is_in_float32() -
     assert {p.grad.dtype for p in model.parameters() if p.grad is not None} == {torch.float32}
 
 
-@pytest.mark.parametrize("option", [{"is_decoder": True}, {"chunk_size_feed_forward": 2}, {"hidden_act": "relu"}])
+@pytest.mark.parametrize(
+    "option", [{"is_decoder": True}, {"chunk_size_feed_forward": 2}, {"hidden_act": "relu"}, {"hidden": 1.0}]
+)
 def test_a_model_that_computes_otherwise_is_called_as_usual(option: dict[str, Any]) -> None:
     assert not prepare(bert(**option))
 

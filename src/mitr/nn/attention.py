@@ -74,7 +74,8 @@ def attended(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, rate: float) 
 
 
 def bias_of(mask: Tensor, heads: int, dtype: torch.dtype) -> Tensor:
-    """What a mask (B, 1, 1 or T, S) adds to the scores of all heads, (B H, 1 or T, S)."""
+    """What a mask (B, 1, 1 or T, S) adds to the scores of all heads, (B H, 1 or T, S), in their type."""
+    dtype = precise(dtype)
     # the least number, not minus infinity: a row without anything would become NaN
     bias = torch.zeros_like(mask, dtype=dtype).masked_fill_(~mask, torch.finfo(dtype).min)
     return bias.expand(-1, heads, -1, -1).flatten(0, 1)
@@ -112,14 +113,16 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, rate: float) ->
     Returns:
         (N, d, T) and (N, T, S).
     """
-    out, shares = torch.empty_like(q), q.new_empty(len(q), q.shape[2], k.shape[2])
+    out, shares, dtype = torch.empty_like(q), q.new_empty(len(q), q.shape[2], k.shape[2]), precise(q.dtype)
     for part in _parts(shares):
         own = shares[part]  # (n, T, S)
+        scores = own if own.dtype == dtype else torch.empty_like(own, dtype=dtype)
+        to, of = q[part].transpose(1, 2).to(dtype), k[part].to(dtype)
         if bias is None:
-            torch.bmm(q[part].transpose(1, 2), k[part], out=own)
+            torch.bmm(to, of, out=scores)
         else:
-            torch.baddbmm(bias[part], q[part].transpose(1, 2), k[part], out=own)
-        torch.softmax(own, -1, out=own)
+            torch.baddbmm(bias[part], to, of, out=scores)
+        own.copy_(torch.softmax(scores, -1, out=scores))
         if rate:
             torch.copysign(own, kept_or_dropped(own, rate), out=own)
         torch.bmm(v[part], (own.relu() if rate else own).transpose(1, 2), out=out[part])
@@ -141,6 +144,11 @@ def attend_back(
         torch.bmm(k[part], to_scores.transpose(1, 2), out=to_q[part])
         torch.bmm(q[part], to_scores, out=to_k[part])
     return to_q, to_k, to_v
+
+
+def precise(dtype: torch.dtype) -> torch.dtype:
+    """The type of scores: rounded to bf16, they would be most of the error of the result."""
+    return torch.promote_types(dtype, torch.float32)
 
 
 def _parts(shares: Tensor) -> Iterator[slice]:

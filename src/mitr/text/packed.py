@@ -30,7 +30,9 @@ def prepare(model: Any) -> bool:
     about = model.config
     if about.model_type != "bert":  # others count positions in ways of their own
         return False
-    return not (about.is_decoder or about.chunk_size_feed_forward) and about.hidden_act == "gelu"
+    if about.is_decoder or about.chunk_size_feed_forward or about.hidden_act != "gelu":
+        return False
+    return max(about.hidden_dropout_prob, about.attention_probs_dropout_prob) < 0.999  # 1 would leave nothing to scale
 
 
 def read(model: Any, ids: Tensor, valid: Tensor) -> Tensor:
