@@ -55,6 +55,11 @@ class TestRowBatchNorm:
         assert norm.running_mean.tolist() == [1.0, -1.0]
         assert norm.num_batches_tracked == 0
 
+    @pytest.mark.parametrize("option", [{"momentum": None}, {"track_running_stats": False}])
+    def test_options_that_it_does_not_know_are_refused(self, option: dict[str, object]) -> None:
+        with pytest.raises(TypeError):
+            RowBatchNorm(2, **option)
+
     def test_two_rows_are_a_batch(self) -> None:
         norm = RowBatchNorm(1).train()
         torch.testing.assert_close(norm(torch.tensor([[2.0], [6.0]])), torch.tensor([[-1.0], [1.0]]))

@@ -1,12 +1,22 @@
 """MIB-TRL over rows against convolutions over single sequences."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mitr.nn.masked import RowBatchNorm
-from mitr.nn.temporal import BidirectionalTemporal, Edges, _Gated
+from mitr.nn.temporal import (
+    BidirectionalTemporal,
+    Edges,
+    NormalisedLinear,
+    TemporalBlock,
+    _Gated,
+    _WithNeighbour,
+    side_by_side,
+)
 
 VALID = torch.tensor([[True, True, True, False], [False] * 4, [True, True, False, False]])
 
@@ -21,6 +31,12 @@ def made(reversal: str = "time", **options: int) -> BidirectionalTemporal:
             nn.init.normal_(norm.weight)
             nn.init.normal_(norm.bias)
     return module.eval()
+
+
+def set_dropout(module: nn.Module, rate: float) -> None:
+    for layer in module.modules():
+        if hasattr(layer, "dropout"):
+            layer.dropout = rate
 
 
 def ragged(*lengths: int) -> tuple[Tensor, Tensor]:
@@ -63,9 +79,7 @@ def test_edges() -> None:
 @pytest.mark.parametrize("reversal", ["time", "channel"])
 def test_gradients_are_those_of_the_differences(reversal: str, lengths: tuple[int, ...]) -> None:
     module = made(reversal, width=3, levels=2).double().train()
-    for layer in module.modules():
-        if hasattr(layer, "dropout"):
-            layer.dropout = 0.0
+    set_dropout(module, 0.0)
     x, valid = ragged(*lengths)
     assert torch.autograd.gradcheck(lambda x: module(x, valid), (x.double().requires_grad_(),))
 
@@ -84,9 +98,8 @@ def test_it_is_what_convolutions_give_for_each_sequence_alone(reversal: str) -> 
 
 def test_training_is_the_same_without_dropout_for_two_views_at_once() -> None:
     one, other = made().train(), made().train()
-    for layer in (*one.modules(), *other.modules()):
-        if hasattr(layer, "dropout"):
-            layer.dropout = 0.0
+    set_dropout(one, 0.0)
+    set_dropout(other, 0.0)
     (x, valid), y = ragged(9, 3, 6), torch.randn(3, 9, 6)
     together = one.of_views([x, y], valid)
     for both, alone in zip(together, [other(x, valid), other(y, valid)], strict=True):
@@ -95,12 +108,71 @@ def test_training_is_the_same_without_dropout_for_two_views_at_once() -> None:
         torch.testing.assert_close(ours, theirs, msg=name)
 
 
-def test_dropout_in_a_gate_hides_content_at_its_rate() -> None:
+def constant(layer: NormalisedLinear, value: float, rate: float) -> None:
+    """Let a layer give the same value whatever its input, before its dropout."""
+    nn.init.zeros_(layer.norm.weight)
+    nn.init.constant_(layer.norm.bias, value)
+    layer.dropout = rate
+
+
+def assert_levels(x: Tensor, shares: dict[float, float]) -> None:
+    levels, counts = x.detach().round(decimals=4).unique(return_counts=True)
+    torch.testing.assert_close(levels, torch.tensor(list(shares)), rtol=0, atol=2e-4)
+    assert (counts / x.numel()).tolist() == pytest.approx(list(shares.values()), abs=0.005)
+
+
+def test_dropout_in_a_gate_is_of_content_and_gate_each() -> None:
     torch.manual_seed(0)
-    x, rate = torch.randn(400, 1, 2, 40), 0.05
-    kept = torch.stack([_Gated.apply(x / (1 - rate), rate) for _ in range(100)])
-    nothing = (x[..., :20] <= 0).float().mean().item()
-    assert (kept == 0).float().mean().item() == pytest.approx(nothing + (1 - nothing) * rate, abs=0.005)
+    out = _Gated.apply(torch.full((4000, 1, 100), 2.0), 0.3)
+    tanh, sigmoid = math.tanh(1), 1 / (1 + math.exp(-2))
+    assert_levels(out, {0: 0.3, 2 * tanh: 0.7 * 0.3, 4 * tanh * sigmoid: 0.7 * 0.7})
+
+
+def test_what_dropout_leaves_in_a_block_is_scaled() -> None:
+    """As tanh of `F.dropout` of the content times sigmoid of that of the gate."""
+    torch.manual_seed(0)
+    block, x = TemporalBlock(25).train(), torch.zeros(2000, 2, 2, 25)
+    constant(block.content, 0.7, 0.3)
+    constant(block.gate, 1.4, 0.3)
+    nn.init.eye_(block.skip.weight)
+    nn.init.zeros_(block.skip.bias)
+    (edges,) = Edges.of(torch.ones(1, 2000, dtype=torch.bool), [1])
+    tanh, sigmoid = math.tanh(0.7 / 0.7), 1 / (1 + math.exp(-1.4 / 0.7))
+    assert_levels(block(x, edges, True), {0: 0.3, tanh / 2: 0.7 * 0.3, tanh * sigmoid: 0.7 * 0.7})
+    assert_levels(block.eval()(x, edges, True), {math.tanh(0.7) / (1 + math.exp(-1.4)): 1})
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.3])
+def test_layers_side_by_side_drop_at_their_rate(rate: float) -> None:
+    torch.manual_seed(0)
+    layers = [NormalisedLinear(6, 50).train() for _ in range(2)]
+    for layer in layers:
+        constant(layer, 1.0, rate)
+    assert_levels(side_by_side(layers, torch.randn(2000, 2, 6)), {0: rate, 1 / (1 - rate): 1 - rate})
+
+
+@pytest.mark.parametrize("few", [0, 1 << 40])
+def test_gradients_under_dropout_are_those_of_the_differences(monkeypatch: pytest.MonkeyPatch, few: int) -> None:
+    monkeypatch.setattr("mitr.nn.dropout.FEW", few)
+    module = made(width=3, levels=2).double().train()
+    set_dropout(module, 0.3)
+    x, valid = ragged(5, 0, 2)
+    names, parameters = zip(*module.named_parameters(), strict=True)
+
+    def same_draw(x: Tensor, *parameters: Tensor) -> Tensor:
+        torch.manual_seed(7)
+        return torch.func.functional_call(module, dict(zip(names, parameters, strict=True)), (x, valid))
+
+    assert torch.autograd.gradcheck(same_draw, (x.double().requires_grad_(), *parameters))
+
+
+def test_second_derivatives_are_refused() -> None:
+    x = torch.randn(5, 1, 2, 4, requires_grad=True)
+    (edges,) = Edges.of(torch.ones(1, 5, dtype=torch.bool), [1])
+    for out in (_Gated.apply(x, 0.0), _WithNeighbour.apply(x, edges, True)):
+        (gradient,) = torch.autograd.grad(out.square().sum(), x, create_graph=True)
+        with pytest.raises(RuntimeError, match="differentiate twice"):
+            gradient.sum().backward()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -67,7 +67,19 @@ class RowBatchNorm(nn.BatchNorm1d):
     """Batch normalisation over rows (n, D), with n of any size.
 
     A single row has no variance: it is normalised with the running statistics, so a batch of one works in training.
+
+    Args:
+        num_features: D.
+        affine: the result has a weight and a bias of its own.
     """
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+    momentum: float
+
+    def __init__(self, num_features: int, affine: bool = True):
+        super().__init__(num_features, affine=affine)
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, D) -> (n, D); or (n, S, D): S streams that are normalised each by itself, as in S calls one by one."""
@@ -76,18 +88,17 @@ class RowBatchNorm(nn.BatchNorm1d):
     @torch.no_grad()
     def remember(self, means: Tensor, variances: Tensor) -> None:
         """Take (S, D) statistics of this batch into the running ones, one after the other."""
-        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
-            return
         for mean, variance in zip(means, variances, strict=True):
-            self.running_mean.lerp_(mean, self.momentum or 0.0)
-            self.running_var.lerp_(variance, self.momentum or 0.0)
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance, self.momentum)
         self.num_batches_tracked.add_(len(means))
 
 
 def normalised(norms: Sequence[RowBatchNorm], x: Tensor, scale: Tensor | None = None) -> Tensor:
     """What several norms of one kind make of their features, (n, D) or (n, S, D), which stand side by side.
 
-    `scale` holds a number for each norm, by which its result is multiplied.
+    Whether they train, and their eps, is what the first one says. `scale` holds a number for each norm, by which its
+    result is multiplied.
     """
     first, width = norms[0], x.shape[-1]
     if not len(x):
@@ -101,8 +112,7 @@ def normalised(norms: Sequence[RowBatchNorm], x: Tensor, scale: Tensor | None = 
         return F.batch_norm(x.reshape(-1, width), mean, var, weight, bias, eps=first.eps).view(x.shape)
     streams = x[0].numel() // width
     weight, bias = (p if p is None or streams == 1 else p.repeat(streams) for p in (weight, bias))
-    kept = torch.float32 if first.running_mean is None else first.running_mean.dtype
-    mean, var = (torch.zeros(streams * width, device=x.device, dtype=kept) for _ in range(2))
+    mean, var = (first.running_mean.new_zeros(streams * width) for _ in range(2))
     momentum = 1.0  # so that both are this batch's own
     normal = F.batch_norm(x.flatten(1), mean, var, weight, bias, True, momentum, first.eps)
     widths = [norm.num_features for norm in norms]

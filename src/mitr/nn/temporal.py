@@ -115,7 +115,10 @@ class NormalisedLinear(nn.Module):
 
 
 def side_by_side(layers: Sequence[NormalisedLinear], x: Tensor) -> Tensor:
-    """What layers of one kind make of the same (n, S, D), by one product: (n, S, W), one behind the other."""
+    """What layers of one kind make of the same (n, S, D), by one product: (n, S, W), one behind the other.
+
+    Whether they train, their dropout and the eps of their norms are what the first one says.
+    """
     return relu_dropout(linear_and_norm(layers, x), layers[0].dropout, layers[0].training)
 
 
