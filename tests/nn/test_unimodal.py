@@ -4,7 +4,9 @@ import math
 
 import pytest
 import torch
+from torch import Tensor, nn
 
+from mitr.nn import unimodal
 from mitr.nn.unimodal import UnimodalEncoder, sinusoids
 
 ALL = torch.ones(1, 5, dtype=torch.bool)
@@ -13,6 +15,27 @@ ALL = torch.ones(1, 5, dtype=torch.bool)
 def made(dim: int = 6, **options: object) -> UnimodalEncoder:
     torch.manual_seed(0)
     return UnimodalEncoder(dim, **options).eval()
+
+
+def unusual(dim: int = 6, **options: object) -> UnimodalEncoder:
+    """With norms that have weights and biases of their own."""
+    encoder = made(dim, **options)
+    for norm in (encoder.attention_norm, encoder.feed_norm, encoder.norm):
+        nn.init.normal_(norm.weight)
+        nn.init.normal_(norm.bias)
+    return encoder
+
+
+def one_layer(encoder: UnimodalEncoder, x: Tensor) -> Tensor:
+    """(T, D) -> (T, D), as the paper writes it for a sequence without padding."""
+    attention = encoder.attention
+    x = math.sqrt(x.shape[1]) * x + sinusoids(*x.shape)
+    normal = encoder.attention_norm(x)
+    scores = attention.query(normal) @ attention.key(normal).T / math.sqrt(x.shape[1])
+    if encoder.causal:
+        scores = scores.masked_fill(torch.ones_like(scores).triu(1) > 0, -math.inf)
+    x = x + attention.out(scores.softmax(dim=1) @ attention.value(normal))
+    return encoder.norm(x + encoder.feed_out(encoder.feed_in(encoder.feed_norm(x)).relu()))
 
 
 def sin_cos(*angles: float) -> list[float]:
@@ -43,7 +66,7 @@ def test_any_width(dim: int) -> None:
 
 def test_the_layer_is_pytorchs_over_scaled_input_with_positions() -> None:
     encoder = made()
-    theirs = torch.nn.TransformerEncoderLayer(6, 1, 24, dropout=0, norm_first=True, batch_first=True)
+    theirs = nn.TransformerEncoderLayer(6, 1, 24, dropout=0, norm_first=True, batch_first=True)
     attention = encoder.attention
     parts = (attention.query, attention.key, attention.value)
     theirs.self_attn.in_proj_weight.data = torch.cat([part.weight for part in parts])
@@ -52,8 +75,34 @@ def test_the_layer_is_pytorchs_over_scaled_input_with_positions() -> None:
     for layer, ours in (*pairs, (theirs.linear2, encoder.feed_out)):
         layer.load_state_dict(ours.state_dict())
     x = torch.randn(1, 5, 6)
-    expected = torch.nn.functional.layer_norm(theirs(math.sqrt(6) * x + sinusoids(5, 6)), (6,))
+    expected = nn.functional.layer_norm(theirs(math.sqrt(6) * x + sinusoids(5, 6)), (6,))
     torch.testing.assert_close(encoder(x, ALL), expected)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("wide", [1, 1 << 40])
+@pytest.mark.parametrize("dim", [1, 6, 33])
+def test_wide_and_narrow_give_what_a_plain_layer_gives(
+    monkeypatch: pytest.MonkeyPatch, dim: int, wide: int, causal: bool
+) -> None:
+    monkeypatch.setattr(unimodal, "WIDE", wide)
+    encoder = unusual(dim, causal=causal).double()
+    x = torch.randn(3, 5, dim, dtype=torch.double, requires_grad=True)
+    valid = torch.arange(5)[None] < torch.tensor([3, 0, 5])[:, None]
+    ours = encoder(x, valid)[valid]
+    expected = torch.cat([one_layer(encoder, x[0, :3]), one_layer(encoder, x[2])])
+    torch.testing.assert_close(ours, expected)
+    wanted = (x, *encoder.parameters())
+    weights = torch.randn_like(expected)
+    gradients = (torch.autograd.grad((out * weights).sum(), wanted) for out in (ours, expected))
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_only_the_wide_leaves_padding_out() -> None:
+    x, valid = torch.randn(1, 5, unimodal.WIDE), torch.arange(5)[None] < 3
+    assert not made(unimodal.WIDE)(x, valid)[0, 3:].any()
+    assert made(unimodal.WIDE - 1)(x[..., 1:], valid)[0, 3:].any()
 
 
 @pytest.mark.parametrize("causal", [True, False])
@@ -86,7 +135,6 @@ def test_steps_that_do_not_begin_with_zero_keep_their_positions() -> None:
     x = torch.randn(1, 5, 6)
     torch.testing.assert_close(made(skip_zero_positions=True)(x, ALL), made()(x, ALL))
     x[:, 2, 0] = 0
-    x = x.requires_grad_()
     assert not torch.allclose(made(skip_zero_positions=True)(x, ALL), made()(x, ALL), atol=1e-3)
 
 
