@@ -50,7 +50,8 @@ class Attention(nn.Module):
 
 def scaled_dot_product(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, rate: float) -> Tensor:
     """`attended`, by PyTorch's own where that is as fast: on a CPU its fused kernels know no dropout."""
-    if drawn_here(q.device, q.shape[:-1].numel() * k.shape[2], rate):
+    # without a rate no size is asked for: exported graphs keep theirs open
+    if rate and drawn_here(q.device, q.shape[:-1].numel() * k.shape[2], rate):
         return attended(q, k, v, mask, rate)
     return F.scaled_dot_product_attention(q, k, v, mask, rate)
 
