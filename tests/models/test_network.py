@@ -215,8 +215,9 @@ def test_an_encoder_that_learns_reads_both_views_in_one_pass(monkeypatch: pytest
     hidden.values[0, 2], hidden.available[0, 2] = text.unknown, False
     incomplete = complete | {"text": hidden}
     calls: list[int] = []
-    inner = text.model.forward
-    monkeypatch.setattr(text.model, "forward", lambda *a, **k: (calls.append(len(k["input_ids"])), inner(*a, **k))[1])
+    reader = text.model.embeddings
+    inner = reader.forward
+    monkeypatch.setattr(reader, "forward", lambda *a, **k: (calls.append(len(k["input_ids"])), inner(*a, **k))[1])
     both = network._encode_both(complete, incomplete)
     assert len(calls) == 1
     for view, found in zip((complete, incomplete), both, strict=True):
