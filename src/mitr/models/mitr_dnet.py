@@ -127,19 +127,22 @@ class MitrDNet(Model):
         return temporal.of_views(encoded, first)
 
     def _states(self, view: View, sequence: dict[str, Tensor]) -> States:
-        pooled: dict[str, Tensor] = {}
-        projected: dict[str, Tensor] = {}
-        predicted: dict[str, Tensor] = {}
         present = {m: view[m].present for m in self.dims}
-        for m in self.dims:
-            mean = masked_mean(sequence[m], view[m].valid)  # (B, D)
-            projected[m], predicted[m] = self.simsiam[m](mean, present[m])
-            pooled[m] = torch.where(present[m][:, None], mean, self.absence[m].to(mean.dtype))
-        samples = len(next(iter(pooled.values())))
-        fused = self.fusion(*(pooled[m] if m in pooled else self.absence[m].expand(samples, -1) for m in MODALITIES))
-        hidden = dropout(F.relu(self.head_in(fused)), self.dropout_head, self.training)
-        with torch.autocast(hidden.device.type, enabled=False):  # bf16 would leave a score two or three digits
-            prediction = self.task.answer(self.head_out(hidden.float()))
+        means = {m: masked_mean(sequence[m], view[m].valid).float() for m in self.dims}  # (B, D) each
+        # small from here on: in bf16 a step would not be faster, and a score would have two or three digits
+        with torch.autocast(next(iter(means.values())).device.type, enabled=False):
+            pooled: dict[str, Tensor] = {}
+            projected: dict[str, Tensor] = {}
+            predicted: dict[str, Tensor] = {}
+            for m, mean in means.items():
+                projected[m], predicted[m] = self.simsiam[m](mean, present[m])
+                pooled[m] = torch.where(present[m][:, None], mean, self.absence[m])
+            samples = len(next(iter(pooled.values())))
+            fused = self.fusion(
+                *(pooled[m] if m in pooled else self.absence[m].expand(samples, -1) for m in MODALITIES)
+            )
+            hidden = dropout(F.relu(self.head_in(fused)), self.dropout_head, self.training)
+            prediction = self.task.answer(self.head_out(hidden))
         return States(prediction, fused, pooled, sequence, projected, predicted, present)
 
     def losses(

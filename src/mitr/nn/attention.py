@@ -1,8 +1,8 @@
 """Multi-head attention over steps, with padding masked."""
 
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from mitr.nn.dropout import drawn_here, kept_or_dropped, scale_of
 
 IN_CACHE = 1 << 19  # values that a processor's cache holds
+Ends = Sequence[int]
 
 
 class Attention(nn.Module):
@@ -39,34 +40,44 @@ class Attention(nn.Module):
         mixed = self.mix(self.query(x), self.key(context), self.value(context), mask)
         return self.out(mixed)
 
-    def mix(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> Tensor:
-        """The same, of what has been projected, and before the last layer."""
+    def mix(
+        self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None, ends: Ends | None = None
+    ) -> Tensor:
+        """The same, of what has been projected, and before the last layer; `ends` as in `attended`."""
         # (B, H, T or S, D/H)
         q, k, v = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (queries, keys, values))
         mask = None if mask is None else mask[:, None]
-        mixed = scaled_dot_product(q, k, v, mask, self.dropout if self.training else 0.0)
+        mixed = scaled_dot_product(q, k, v, mask, self.dropout if self.training else 0.0, ends)
         return mixed.transpose(1, 2).flatten(2)
 
 
-def scaled_dot_product(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, rate: float) -> Tensor:
-    """`attended`, by PyTorch's own where that is as fast: on a CPU its fused kernels know no dropout."""
-    # without a rate no size is asked for: exported graphs keep theirs open
+def scaled_dot_product(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, rate: float, ends: Ends | None = None
+) -> Tensor:
+    """`attended`, by PyTorch's own where that is as fast: on a CPU its fused kernels know no dropout and no ends."""
+    # without a rate or ends no size is asked for: exported graphs keep theirs open
     if rate and drawn_here(q.device, q.shape[:-1].numel() * k.shape[2], rate):
-        return attended(q, k, v, mask, rate)
+        return attended(q, k, v, mask, rate, ends)
+    if ends and not rate and q.device.type == "cpu" and q.requires_grad:
+        return attended(q, k, v, mask, rate, ends)
     return F.scaled_dot_product_attention(q, k, v, mask, rate)
 
 
-def attended(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, rate: float) -> Tensor:
+def attended(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, rate: float, ends: Ends | None = None
+) -> Tensor:
     """Attention (B, H, T, d) with dropout on its weights; a query that may attend to nothing gets zeros.
 
     Args:
         q, k, v: (B, H, T, d), (B, H, S, d), (B, H, S, d).
         mask: (B, 1, 1 or T, S) bool, True where attended.
         rate: of the dropout.
+        ends: of a sequence that attends to itself, the steps of each sample: those behind are no query, and get zeros.
     """
     queries, keys, values = (part.flatten(0, 1).transpose(1, 2) for part in (q, k, v))  # (B H, d, T or S)
     bias = None if mask is None else bias_of(mask, q.shape[1], q.dtype)
-    mixed: Tensor = _Attended.apply(queries / math.sqrt(q.shape[-1]), keys, values, bias, rate)
+    ends = None if ends is None else [end for end in ends for _ in range(q.shape[1])]
+    mixed: Tensor = _Attended.apply(queries / math.sqrt(q.shape[-1]), keys, values, bias, rate, ends)
     mixed = mixed.transpose(1, 2).view_as(q)
     if mask is None:
         return mixed
@@ -86,21 +97,26 @@ class _Attended(torch.autograd.Function):
     """`attend`, as part of a graph."""
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, rate: float) -> Tensor:
+    def forward(
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, rate: float, ends: Ends | None
+    ) -> Tensor:
         q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
-        out, shares = attend(q, k, v, bias, rate)
-        ctx.rate = rate
+        out, shares = attend(q, k, v, bias, rate, ends)
+        ctx.rate, ctx.ends = rate, ends
         ctx.save_for_backward(q, k, v, out, shares)
         return out
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
         q, k, v, out, shares = ctx.saved_tensors
-        return *attend_back(gradients[0].contiguous(), q, k, v, out, shares, ctx.rate), None, None
+        found = attend_back(gradients[0].contiguous(), q, k, v, out, shares, ctx.rate, ctx.ends)
+        return *found, None, None, None
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, rate: float) -> tuple[Tensor, Tensor]:
+def attend(
+    q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, rate: float, ends: Ends | None = None
+) -> tuple[Tensor, Tensor]:
     """What scaled queries find, and the weights of all that they see: the sign of one that dropout takes is negative.
 
     It goes through the batch a few samples at a time, so that what grows with T x S stays in a processor's cache.
@@ -110,52 +126,86 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, rate: float) ->
         q, k, v: (N, d, T), (N, d, S), (N, d, S), contiguous.
         bias: (N, 1 or T, S), added to the scores.
         rate: of the dropout.
+        ends: where T = S, the steps of each of the N; what is behind gets zeros.
 
     Returns:
-        (N, d, T) and (N, T, S).
+        (N, d, T) and the weights, those of a few samples after the other: (N, T, S) or less, flat.
     """
-    out, shares, dtype = torch.empty_like(q), q.new_empty(len(q), q.shape[2], k.shape[2]), precise(q.dtype)
-    for part in _parts(shares):
-        own = shares[part]  # (n, T, S)
+    parts, dtype = _parts(q, k, ends), precise(q.dtype)
+    out = torch.empty_like(q) if ends is None else torch.zeros_like(q)
+    shares = q.new_empty(sum(part.size for part in parts))
+    for part in parts:
+        own = part.of(shares)  # (n, t, s)
         scores = own if own.dtype == dtype else torch.empty_like(own, dtype=dtype)
-        to, of = q[part].transpose(1, 2).to(dtype), k[part].to(dtype)
+        to, of = part.queries(q).transpose(1, 2).to(dtype), part.keys(k).to(dtype)
         if bias is None:
             torch.bmm(to, of, out=scores)
         else:
-            torch.baddbmm(bias[part], to, of, out=scores)
+            torch.baddbmm(part.bias(bias), to, of, out=scores)
         own.copy_(torch.softmax(scores, -1, out=scores))
         if rate:
             torch.copysign(own, kept_or_dropped(own, rate), out=own)
-        torch.bmm(v[part], (own.relu() if rate else own).transpose(1, 2), out=out[part])
+        part.queries(out).copy_(torch.bmm(part.keys(v), (own.relu() if rate else own).transpose(1, 2)))
     return out.mul_(scale_of(rate)), shares
 
 
 def attend_back(
-    g: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, shares: Tensor, rate: float
+    g: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, shares: Tensor, rate: float, ends: Ends | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of q, k and v from that of `out`, (N, d, T), all of it as `attend` took and gave it."""
     scale = scale_of(rate)
-    to_q, to_k, to_v = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
+    to_q, to_k, to_v = (torch.empty_like(x) if ends is None else torch.zeros_like(x) for x in (q, k, v))
     mean = (g * out).sum(dim=1)[:, :, None]  # (N, T, 1): of the gradients of the weights, under these weights
-    for part in _parts(shares):
-        own, kept = shares[part].abs(), shares[part].relu().mul_(scale)
-        to_shares = torch.bmm(g[part].transpose(1, 2), v[part])
-        torch.bmm(g[part], kept, out=to_v[part])
-        to_scores = to_shares.mul_(kept).sub_(own.mul_(mean[part]))
-        torch.bmm(k[part], to_scores.transpose(1, 2), out=to_q[part])
-        torch.bmm(q[part], to_scores, out=to_k[part])
+    for part in _parts(q, k, ends):
+        signed, to = part.of(shares), part.queries(g)
+        own, kept = (signed.abs(), signed.relu().mul_(scale)) if rate else (signed, signed)
+        to_shares = torch.bmm(to.transpose(1, 2), part.keys(v))
+        part.keys(to_v).copy_(torch.bmm(to, kept))
+        to_scores = to_shares.mul_(kept).sub_(own * mean[part.samples, : part.steps])
+        part.queries(to_q).copy_(torch.bmm(part.keys(k), to_scores.transpose(1, 2)))
+        part.keys(to_k).copy_(torch.bmm(part.queries(q), to_scores))
     return to_q, to_k, to_v
+
+
+class _Part(NamedTuple):
+    """A few samples that are attended together: of the tensors of a batch, what is theirs."""
+
+    samples: slice
+    steps: int  # of the queries
+    seen: int  # of the keys
+    start: int  # of their weights
+    size: int
+
+    def queries(self, x: Tensor) -> Tensor:
+        return x[self.samples, :, : self.steps]
+
+    def keys(self, x: Tensor) -> Tensor:
+        return x[self.samples, :, : self.seen]
+
+    def bias(self, x: Tensor) -> Tensor:
+        return x[self.samples, : self.steps, : self.seen]
+
+    def of(self, shares: Tensor) -> Tensor:
+        return shares[self.start : self.start + self.size].view(-1, self.steps, self.seen)
+
+
+def _parts(q: Tensor, k: Tensor, ends: Ends | None) -> list[_Part]:
+    count, steps, seen = len(q), q.shape[2], k.shape[2]
+    together = max(1, IN_CACHE // (steps * seen or 1))
+    parts, start = [], 0
+    for first in range(0, count, together):
+        last = min(first + together, count)
+        if ends is not None:
+            steps = seen = max(ends[first:last])
+        size = (last - first) * steps * seen
+        parts.append(_Part(slice(first, last), steps, seen, start, size))
+        start += size
+    return parts
 
 
 def precise(dtype: torch.dtype) -> torch.dtype:
     """The type of scores: rounded to bf16, they would be most of the error of the result."""
     return torch.promote_types(dtype, torch.float32)
-
-
-def _parts(shares: Tensor) -> Iterator[slice]:
-    """Of (N, T, S), a few of the N at a time."""
-    size = max(1, IN_CACHE // (shares[0].numel() or 1)) if len(shares) else 1
-    return (slice(i, i + size) for i in range(0, len(shares), size))
 
 
 def attention_mask(valid: Tensor, causal: bool = False) -> Tensor:

@@ -52,7 +52,8 @@ class UnimodalEncoder(nn.Module):
         x = dropout(x, self.embedding_dropout, self.training)
         mask = attention_mask(valid, self.causal)
         if x.shape[2] < WIDE:
-            mixed = self.attention.mix(*self._projected(x), mask)
+            ends = ends_of(valid) if self.training and x.device.type == "cpu" else None
+            mixed = self.attention.mix(*self._projected(x), mask, ends)
             return self._feed(x + self.attention.out(mixed))
         rows = take_rows(x, valid)  # (n, D): wide features are slow to multiply, so that padding is left out
         queries, keys, values = (put_rows(part, valid) for part in self._projected(rows))
@@ -77,6 +78,13 @@ class UnimodalEncoder(nn.Module):
         x = x + self.feed_out(F.relu(self.feed_in(self.feed_norm(x))))
         normal: Tensor = self.norm(x)
         return normal
+
+
+def ends_of(valid: Tensor) -> list[int]:
+    """The step behind the last one of each sample in a (B, T) bool mask, at least 1."""
+    step = torch.arange(1, valid.shape[1] + 1, device=valid.device)
+    ends: list[int] = (valid * step).amax(dim=1).clamp(min=1).tolist()
+    return ends
 
 
 def sinusoids(steps: int, dim: int) -> Tensor:
