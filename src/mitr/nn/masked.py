@@ -94,11 +94,24 @@ class RowBatchNorm(nn.BatchNorm1d):
         self.num_batches_tracked.add_(len(means))
 
 
-def normalised(norms: Sequence[RowBatchNorm], x: Tensor, scale: Tensor | None = None) -> Tensor:
+def own_statistics(norms: Sequence[RowBatchNorm], x: Tensor) -> bool:
+    """Whether `normalised` takes the mean and variance of these rows, and not the running ones."""
+    return norms[0].training and len(x) > 1
+
+
+def normalised(
+    norms: Sequence[RowBatchNorm], x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None
+) -> Tensor:
     """What several norms of one kind make of their features, (n, D) or (n, S, D), which stand side by side.
 
-    Whether they train, and their eps, is what the first one says. `scale` holds a number for each norm, by which its
-    result is multiplied.
+    Whether they train, and their eps, is what the first one says.
+
+    Args:
+        norms: N of them.
+        x: the features of all of them.
+        scale: (N,), by which the result of each norm is multiplied.
+        shift: (D,), where the rows have statistics of their own: what is still to be added to x. It changes nothing but
+            the running mean, and its gradient is zero.
     """
     first, width = norms[0], x.shape[-1]
     if not len(x):
@@ -107,16 +120,21 @@ def normalised(norms: Sequence[RowBatchNorm], x: Tensor, scale: Tensor | None = 
     if scale is not None:
         each = torch.cat([part.expand(norm.num_features) for part, norm in zip(scale, norms, strict=True)])
         weight, bias = (each if weight is None else weight * each), (None if bias is None else bias * each)
-    if not first.training or len(x) == 1:
+    if not own_statistics(norms, x):
         mean, var = (_joined([getattr(norm, name) for norm in norms]) for name in ("running_mean", "running_var"))
         return F.batch_norm(x.reshape(-1, width), mean, var, weight, bias, eps=first.eps).view(x.shape)
+    if shift is not None and bias is not None:
+        bias = bias + 0 * shift
     streams = x[0].numel() // width
     weight, bias = (p if p is None or streams == 1 else p.repeat(streams) for p in (weight, bias))
     mean, var = (first.running_mean.new_zeros(streams * width) for _ in range(2))
     momentum = 1.0  # so that both are this batch's own
     normal = F.batch_norm(x.flatten(1), mean, var, weight, bias, True, momentum, first.eps)
     widths = [norm.num_features for norm in norms]
-    parts = (known.view(streams, width).split(widths, dim=1) for known in (mean, var))
+    mean, var = mean.view(streams, width), var.view(streams, width)
+    if shift is not None:
+        mean = mean + shift.detach()
+    parts = (known.split(widths, dim=1) for known in (mean, var))
     for norm, own_mean, own_var in zip(norms, *parts, strict=True):
         norm.remember(own_mean, own_var)
     return normal.view(x.shape)

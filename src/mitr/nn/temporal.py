@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from mitr.nn.dropout import emptied_, relu_dropout
-from mitr.nn.masked import RowBatchNorm, normalised, put_rows, take_rows
+from mitr.nn.masked import RowBatchNorm, normalised, own_statistics, put_rows, take_rows
 
 
 class Edges(NamedTuple):
@@ -73,8 +73,7 @@ class BidirectionalTemporal(nn.Module):
         ):
             streams = block(streams, edges, self.reversal == "time")
             levels.append(streams)
-        ahead, back = torch.cat(levels, dim=3).unbind(2)
-        joined = ahead + back  # (n, V, levels x W)
+        joined = _Joined.apply(*levels)  # (n, V, levels x W)
         return [put_rows(view, valid) for view in joined.unbind(1)]
 
 
@@ -125,7 +124,10 @@ def side_by_side(layers: Sequence[NormalisedLinear], x: Tensor) -> Tensor:
 def linear_and_norm(layers: Sequence[NormalisedLinear], x: Tensor, scale: Tensor | None = None) -> Tensor:
     """The same without ReLU and dropout, times the `scale` of each layer."""
     weight, bias = (torch.cat([getattr(layer.linear, name) for layer in layers]) for name in ("weight", "bias"))
-    return normalised([layer.norm for layer in layers], F.linear(x, weight, bias), scale)
+    norms = [layer.norm for layer in layers]
+    if own_statistics(norms, x):  # their mean takes the bias out again
+        return normalised(norms, F.linear(x, weight), scale, bias)
+    return normalised(norms, F.linear(x, weight, bias), scale)
 
 
 class _WithNeighbour(torch.autograd.Function):
@@ -172,6 +174,25 @@ def _streams(ctx: Any, early: Tensor, late: Tensor) -> list[tuple[slice, int, Te
     if ctx.mirrored:
         return [(slice(0, 1), ctx.distance, early, late), (slice(1, 2), -ctx.distance, late, early)]
     return [(slice(0, 2), ctx.distance, early, late)]
+
+
+class _Joined(torch.autograd.Function):
+    """Levels (n, V, 2, W) -> (n, V, levels x W), the sums of both streams side by side."""
+
+    @staticmethod
+    def forward(ctx: Any, *levels: Tensor) -> Tensor:
+        ahead, back = levels[0].unbind(2)
+        joined = ahead.new_empty(*ahead.shape[:2], sum(level.shape[3] for level in levels))
+        for level, place in zip(levels, joined.chunk(len(levels), dim=2), strict=True):
+            ahead, back = level.unbind(2)
+            torch.add(ahead, back, out=place)
+        ctx.levels = len(levels)
+        return joined
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
+        parts = gradients[0].chunk(ctx.levels, dim=2)
+        return tuple(part.contiguous()[:, :, None].expand(-1, -1, 2, -1) for part in parts)
 
 
 class _Gated(torch.autograd.Function):

@@ -75,7 +75,7 @@ class UnimodalEncoder(nn.Module):
 
     def _feed(self, x: Tensor) -> Tensor:
         """The feed-forward network and the last LayerNorm, of (..., D)."""
-        x = x + self.feed_out(F.relu(self.feed_in(self.feed_norm(x))))
+        x = x + self.feed_out(F.relu(self.feed_in(self.feed_norm(x)), inplace=True))
         normal: Tensor = self.norm(x)
         return normal
 
