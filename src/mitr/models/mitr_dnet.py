@@ -14,6 +14,7 @@ An addition, off by default: where the data have a label of a modality alone, a 
 (`LossConfig.unimodal`).
 """
 
+from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -107,13 +108,13 @@ class MitrDNet(Model):
 
     def states(self, view: View) -> States:
         """Everything that the losses need of one view."""
-        return self._states(view, {m: self.sequences(m, [view[m]])[0] for m in self.dims})
+        (states,) = self._states([view])
+        return states
 
     def states_of_both(self, one: View, other: View) -> tuple[States, States]:
         """`states` of two views of the same samples, at the price of little more than one."""
-        pairs = {m: self.sequences(m, [one[m], other[m]]) for m in self.dims}
-        first, second = ({m: pair[i] for m, pair in pairs.items()} for i in (0, 1))
-        return self._states(one, first), self._states(other, second)
+        first, second = self._states([one, other])
+        return first, second
 
     def sequences(self, modality: str, views: list[Steps]) -> list[Tensor]:
         """The states (B, T, D) of a modality's steps in each view; views with the same valid steps share one pass."""
@@ -126,24 +127,44 @@ class MitrDNet(Model):
         assert isinstance(temporal, BidirectionalTemporal)
         return temporal.of_views(encoded, first)
 
-    def _states(self, view: View, sequence: dict[str, Tensor]) -> States:
-        present = {m: view[m].present for m in self.dims}
-        means = {m: masked_mean(sequence[m], view[m].valid).float() for m in self.dims}  # (B, D) each
+    def _states(self, views: list[View]) -> list[States]:
+        of_views = {m: self.sequences(m, [view[m] for view in views]) for m in self.dims}
+        sequences = [{m: of_views[m][i] for m in self.dims} for i in range(len(views))]
+        means = [
+            {m: masked_mean(x, view[m].valid).float() for m, x in sequence.items()}  # (B, D) each
+            for view, sequence in zip(views, sequences, strict=True)
+        ]
         # small from here on: in bf16 a step would not be faster, and a score would have two or three digits
-        with torch.autocast(next(iter(means.values())).device.type, enabled=False):
-            pooled: dict[str, Tensor] = {}
-            projected: dict[str, Tensor] = {}
-            predicted: dict[str, Tensor] = {}
-            for m, mean in means.items():
-                projected[m], predicted[m] = self.simsiam[m](mean, present[m])
-                pooled[m] = torch.where(present[m][:, None], mean, self.absence[m])
-            samples = len(next(iter(pooled.values())))
-            fused = self.fusion(
-                *(pooled[m] if m in pooled else self.absence[m].expand(samples, -1) for m in MODALITIES)
+        with torch.autocast(next(iter(means[0].values())).device.type, enabled=False):
+            ends = [self._ends(view, mean) for view, mean in zip(views, means, strict=True)]
+            fused, predictions = self._fused([pooled for pooled, *_ in ends])
+        return [
+            States(prediction, f, pooled, sequence, projected, predicted, {m: view[m].present for m in self.dims})
+            for view, sequence, (pooled, projected, predicted), f, prediction in zip(
+                views, sequences, ends, fused, predictions, strict=True
             )
-            hidden = dropout(F.relu(self.head_in(fused)), self.dropout_head, self.training)
-            prediction = self.task.answer(self.head_out(hidden))
-        return States(prediction, fused, pooled, sequence, projected, predicted, present)
+        ]
+
+    def _ends(self, view: View, means: dict[str, Tensor]) -> tuple[dict[str, Tensor], ...]:
+        """z_m, z'_m and p_m of one view: batch normalisation takes its views one by one."""
+        pooled, projected, predicted = {}, {}, {}
+        for m, mean in means.items():
+            present = view[m].present
+            projected[m], predicted[m] = self.simsiam[m](mean, present)
+            pooled[m] = torch.where(present[:, None], mean, self.absence[m])
+        return pooled, projected, predicted
+
+    def _fused(self, pooled: list[dict[str, Tensor]]) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+        """f and the prediction of each view."""
+        samples = len(next(iter(pooled[0].values())))
+        z = [
+            torch.cat([own[m] if m in own else self.absence[m].expand(samples, -1) for own in pooled])
+            for m in MODALITIES
+        ]
+        fused = self.fusion(*z)
+        hidden = dropout(F.relu(self.head_in(fused)), self.dropout_head, self.training)
+        prediction = self.task.answer(self.head_out(hidden))
+        return fused.split(samples), prediction.split(samples)
 
     def losses(
         self, complete: View, incomplete: View, targets: Targets, teacher: "Model | None" = None

@@ -63,9 +63,7 @@ def scaled_dot_product(
     return F.scaled_dot_product_attention(q, k, v, mask, rate)
 
 
-def attended(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, rate: float, ends: Ends | None = None
-) -> Tensor:
+def attended(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, rate: float, ends: Ends | None = None) -> Tensor:
     """Attention (B, H, T, d) with dropout on its weights; a query that may attend to nothing gets zeros.
 
     Args:
