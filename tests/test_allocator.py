@@ -30,6 +30,7 @@ def test_blocks_that_were_freed_stay_for_the_next(monkeypatch: pytest.MonkeyPatc
         monkeypatch.delenv(name)
     assert _held("") < 64
     assert _held("assert keep_memory()") >= 250
+    assert _held("assert keep_memory()\nassert keep_memory(False)") < 64
 
 
 def test_what_the_environment_says_of_memory_stays(monkeypatch: pytest.MonkeyPatch) -> None:

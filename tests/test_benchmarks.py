@@ -12,7 +12,18 @@ import pytest
 import torch
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
-OWN = ("growth", "harness", "history", "made_sets", "protocol", "step_profile", "sweep", "training", "yardstick")
+OWN = (
+    "compiled",
+    "growth",
+    "harness",
+    "history",
+    "made_sets",
+    "protocol",
+    "step_profile",
+    "sweep",
+    "training",
+    "yardstick",
+)
 
 
 @pytest.fixture
@@ -100,6 +111,21 @@ def test_a_protocol_is_measured(bench: Any) -> None:
     assert row["seconds"] == pytest.approx(row["training_seconds"] + row["rest_seconds"], abs=0.02)
 
 
+@pytest.mark.parametrize("name", ["gate, float32", "gate, bf16"])
+def test_what_would_be_compiled_is_the_gate(bench: Any, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def as_it_is(function: Any, **options: Any) -> Any:
+        asked.append(options)
+        return function
+
+    monkeypatch.setattr(torch, "compile", as_it_is)  # it takes ten seconds, and a compiler
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "elsewhere")  # so that it is as before in the end
+    row = bench("compiled").measured(name, True)  # compares both results
+    assert row["step_ms"] == pytest.approx(12_000 * (row["seconds"] - row["compiled_seconds"]), abs=0.1)
+    assert asked == [{"dynamic": True, "fullgraph": True}] * 2
+
+
 def test_a_script_writes_what_it_prints_and_its_history_is_kept(tmp_path: Path) -> None:
     out = tmp_path / "growth.json"
     words = ["--out", str(out), "--cases", "tokens", "--quick", "--threads", "1"]
@@ -151,7 +177,7 @@ class TestHistory:
 
 
 def test_names_of_cases_are_their_own(bench: Any) -> None:
-    modules: list[ModuleType] = [bench(name) for name in ("training", "sweep", "protocol", "growth")]
+    modules: list[ModuleType] = [bench(name) for name in ("training", "compiled", "sweep", "protocol", "growth")]
     for module in modules:
         assert module.CASES
         assert set(getattr(module, "QUICK", ())) <= set(module.CASES)

@@ -53,14 +53,21 @@ the same number format, does as many. Evaluation is the incomplete view of 32 sa
 held, PyTorch and the other libraries included. Where a case was run more than once, the best time and the highest peak
 count.
 
-A process that trains keeps the memory that a step freed for the next one (`mitr/allocator.py`). With
-`MALLOC_MMAP_THRESHOLD_=1000000` in the environment it is given back instead: a smaller peak, and a longer step.
+A process that trains keeps the memory that a step freed for the next one (`mitr/allocator.py`): holes remain between
+what is used, and the next step takes no new pages. `--train.keep_memory false` gives it back (`memory given back`): a
+smaller peak, and a longer step.
 """
 PROFILE = """### Where it goes
 
 By PyTorch's profiler, forward and backward together; its own cost makes parts of many small operations appear a little
 larger. The floor counts multiply-adds alone: what attention over long, narrow sequences, normalisation and the sums of
 losses take comes on top.
+"""
+COMPILED = """### torch.compile
+
+It is not used. It can merge passes over values, and the products, most of a step, are the same with it; it needs a C++
+compiler, and time on the first call. Below is the part of MITR-DNet with the most passes, the gate of its
+temporal module, forward and backward, at the rows of a batch of CMU-MOSI, and what all gates of a step would save.
 """
 EPOCHS = """## An epoch
 

@@ -244,6 +244,8 @@ class TrainConfig:
         precision: `no` (float32), `bf16`, or `auto`: bf16 on a GPU that has it.
         device: `auto`, `cpu` or `cuda`.
         threads: CPU threads; 0: one for narrow features, all cores for a text encoder or wide ones.
+        keep_memory: the process keeps the memory that a step freed for the next one; without, a text encoder is
+            trained in a quarter less memory, and more slowly (on Linux).
     """
 
     max_epochs: int = 100
@@ -265,6 +267,7 @@ class TrainConfig:
     precision: Literal["auto", "no", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = 0
+    keep_memory: bool = True
 
     def __post_init__(self) -> None:
         for name in ("max_epochs", "patience", "batch_size", "accumulate"):

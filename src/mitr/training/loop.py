@@ -72,7 +72,7 @@ class Trainer:
         about: dict[str, Any],
         quiet: bool = False,
     ):
-        keep_memory()
+        keep_memory(config.train.keep_memory)
         self.config, self.folder, self.about, self.quiet = config, folder, about, quiet
         self.train_set, self.valid_set = train, valid
         self.accelerator = accelerator_for(config.train)
