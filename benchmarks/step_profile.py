@@ -54,7 +54,7 @@ def _labelled(trainer: Any) -> Iterator[None]:
     from mitr.training import loop
 
     network, model = trainer.network, trainer.network.model
-    calls = [(model, "_states", "fusion and heads"), (model, "losses", "losses")]
+    calls = [(model, name, "fusion and heads") for name in ("_pooled", "_fused")] + [(model, "losses", "losses")]
     calls += [(network.text, "forward", "text encoder")] if network.text is not None else []
     for m in model.dims:
         calls += [(model.encoder[m], "forward", "unimodal encoders"), (model.temporal[m], "of_views", "temporal")]

@@ -3,7 +3,7 @@
 INTRODUCTION = """# What it costs
 
 Rendered by `make bench` from the files in `docs/results/perf/`; no measured figure on this page was typed but those of
-the table of the release. `make bench` measures everything, some 25 minutes on two cores with 8 GB of disk for the
+the table of the release. `make bench` measures everything, some 40 minutes on two cores with 8 GB of disk for the
 largest set; each part has a command of its own, and `make bench-data SAMPLES=1000` a size.
 
 Machines differ and are shared, so every benchmark measures a **yardstick** in the same run: GFLOP/s of a float32 matrix
@@ -28,6 +28,7 @@ ACCURACY_BARS = {  # by metric: its name, the bar, and how it counts
     "corr": ("Corr", 0.7, "at least", min),
     "acc2_non0": ("Acc-2, non-zero", 0.8, "at least", min),
 }
+GIVEN_BACK = ", with --train.keep_memory false"
 RELEASE = """## The release, in units
 
 Measured on a machine of two cores with a yardstick of 82 GFLOP/s: a batch of 32, both views, 20 real tokens of 50, 200
@@ -65,9 +66,9 @@ losses take comes on top.
 """
 COMPILED = """### torch.compile
 
-It is not used. It can merge passes over values, and the products, most of a step, are the same with it; it needs a C++
-compiler, and time on the first call. Below is the part of MITR-DNet with the most passes, the gate of its
-temporal module, forward and backward, at the rows of a batch of CMU-MOSI, and what all gates of a step would save.
+It is not used: it needs a C++ compiler, and time on the first call. One part was tried, in which it can merge many
+passes over values: the gate of the temporal module, forward and backward, at the rows of all modalities in a mean batch
+of CMU-MOSI. What all gates of a step would save:
 """
 EPOCHS = """## An epoch
 

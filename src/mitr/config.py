@@ -244,8 +244,8 @@ class TrainConfig:
         precision: `no` (float32), `bf16`, or `auto`: bf16 on a GPU that has it.
         device: `auto`, `cpu` or `cuda`.
         threads: CPU threads; 0: one for narrow features, all cores for a text encoder or wide ones.
-        keep_memory: the process keeps the memory that a step freed for the next one; without, a text encoder is
-            trained in a quarter less memory, and more slowly (on Linux).
+        keep_memory: the process keeps the memory that a step freed for the next one; without, it trains in less memory,
+            and more slowly (on Linux; docs/performance.md).
     """
 
     max_epochs: int = 100

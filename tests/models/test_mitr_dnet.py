@@ -258,3 +258,27 @@ def test_without_the_transformer_fusion_the_mean_of_the_modalities_is_fused() ->
     two = made(fusion="mean", modalities=("text", "audio"))
     states = two.states({m: make_view(LENGTHS)[m] for m in ("text", "audio")})
     close(states.fused, (states.pooled["text"] + states.pooled["audio"] + two.absence["vision"]) / 3)
+
+
+def test_in_bf16_all_that_is_pooled_stays_in_float32() -> None:
+    view = make_view(LENGTHS)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        states = made().train().states(view)
+    assert {x.dtype for x in states.sequence.values()} == {torch.bfloat16}
+    for parts in (states.pooled, states.projected, states.predicted):
+        assert {x.dtype for x in parts.values()} == {torch.float32}
+    assert states.fused.dtype == states.prediction.dtype == torch.float32
+
+
+def test_two_views_at_once_are_each_what_they_are_alone() -> None:
+    complete = make_view(LENGTHS)
+    model, incomplete = made(), drop_half(complete)
+    both = model.states_of_both(incomplete, complete)
+    for view, states in zip((incomplete, complete), both, strict=True):
+        alone = model.states(view)
+        close(states.prediction, alone.prediction)
+        close(states.fused, alone.fused)
+        for part in ("pooled", "sequence", "projected", "predicted"):
+            for m, value in getattr(states, part).items():
+                close(value, getattr(alone, part)[m])
+        assert all(torch.equal(states.present[m], view[m].present) for m in DIMS)

@@ -154,3 +154,52 @@ def test_a_second_derivative_is_refused() -> None:
     (gradient,) = torch.autograd.grad(attended(q, q, q, None, 0.1).square().sum(), q, create_graph=True)
     with pytest.raises(RuntimeError, match="differentiate twice"):
         gradient.sum().backward()
+
+
+@pytest.mark.parametrize("in_cache", [1, 2 * 36, 1 << 19])
+@pytest.mark.parametrize("causal", [True, False])
+def test_behind_their_ends_samples_neither_ask_nor_are_asked(
+    monkeypatch: pytest.MonkeyPatch, in_cache: int, causal: bool
+) -> None:
+    monkeypatch.setattr(attentions, "IN_CACHE", in_cache)
+    torch.manual_seed(0)
+    ends = [3, 6, 1, 4, 5]
+    q, k, v = (torch.randn(5, 2, 6, 4, requires_grad=True) for _ in range(3))
+    mask = attention_mask(torch.arange(6) < torch.tensor(ends)[:, None], causal)[:, None]
+    ours = attended(q, k, v, mask, 0.0, ends)
+    assert all(not own[:, end:].any() for own, end in zip(ours, ends, strict=True) if in_cache == 1)
+    cut = [
+        nn.functional.scaled_dot_product_attention(
+            *(x[i : i + 1, :, :end] for x in (q, k, v)), mask[i : i + 1, :, :end, :end]
+        )
+        for i, end in enumerate(ends)
+    ]
+    for own, expected in zip(ours, cut, strict=True):
+        torch.testing.assert_close(own[:, : expected.shape[2]], expected[0])
+    inside = sum(own[:, :end].square().sum() for own, end in zip(ours, ends, strict=True))
+    gradients = [torch.autograd.grad(out, (q, k, v)) for out in (inside, sum(x.square().sum() for x in cut))]
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_gradients_with_ends_and_dropout_are_those_of_the_differences(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attentions, "IN_CACHE", 1)
+    q, k, v = (torch.randn(3, 1, 4, 2, dtype=torch.float64, requires_grad=True) for _ in range(3))
+    ends = [2, 4, 3]
+    mask = (torch.arange(4) < torch.tensor(ends)[:, None])[:, None, None]
+
+    def same_draw(*parts: Tensor) -> Tensor:
+        torch.manual_seed(7)
+        return attended(*parts, mask, 0.4, ends)
+
+    assert (same_draw(q, k, v)[2, :, :3] != attended(q, k, v, mask, 0.0, ends)[2, :, :3]).any()
+    assert torch.autograd.gradcheck(same_draw, (q, k, v))
+
+
+def test_ends_are_for_learning(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(attentions, "attended", lambda q, *_: asked.append(1) or q)
+    q, few = torch.randn(2, 1, 3, 4), [3, 2]
+    for learns, ends in ((True, few), (True, None), (False, few)):
+        attentions.scaled_dot_product(q.clone().requires_grad_(learns), q, q, None, 0.0, ends)
+    assert asked == [1]

@@ -14,6 +14,7 @@ from mitr.nn.temporal import (
     NormalisedLinear,
     TemporalBlock,
     _Gated,
+    _Joined,
     _WithNeighbour,
     side_by_side,
 )
@@ -227,3 +228,23 @@ def test_both_streams_share_the_blocks_but_not_the_inputs() -> None:
     module.backward_input.load_state_dict(module.forward_input.state_dict())
     mirrored = module(x.flip(1), valid).flip(1)
     torch.testing.assert_close(module(x, valid), mirrored)  # then the module does not know the direction
+
+
+def test_levels_are_joined_by_adding_both_streams() -> None:
+    torch.manual_seed(0)
+    levels = [torch.randn(3, 2, 2, width, dtype=torch.float64, requires_grad=True) for width in (4, 4, 4)]
+    joined = _Joined.apply(*levels)
+    assert torch.equal(joined, torch.cat([level.sum(dim=2) for level in levels], dim=2))
+    assert torch.autograd.gradcheck(_Joined.apply, levels)
+
+
+def test_in_training_a_bias_is_in_the_running_mean_and_nowhere_else() -> None:
+    torch.manual_seed(0)
+    layers, x = [NormalisedLinear(3, 4, dropout=0.0) for _ in range(2)], torch.randn(6, 1, 3)
+    expected = [nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU()) for _ in layers]
+    for plain, layer in zip(expected, layers, strict=True):
+        plain[0].load_state_dict(layer.linear.state_dict())
+    torch.testing.assert_close(side_by_side(layers, x)[:, 0], torch.cat([plain(x[:, 0]) for plain in expected], dim=1))
+    for plain, layer in zip(expected, layers, strict=True):
+        torch.testing.assert_close(layer.norm.running_mean, plain[1].running_mean)
+        torch.testing.assert_close(layer.norm.running_var, plain[1].running_var)

@@ -28,7 +28,6 @@ from mitr.losses.task import Task
 from mitr.models.base import Model
 from mitr.nn.dropout import dropout
 from mitr.nn.fusion import MeanFusion, TransformerFusion
-from mitr.nn.masked import masked_mean
 from mitr.nn.simsiam import SimSiamHead
 from mitr.nn.temporal import BidirectionalTemporal
 from mitr.nn.unimodal import UnimodalEncoder
@@ -130,33 +129,30 @@ class MitrDNet(Model):
     def _states(self, views: list[View]) -> list[States]:
         of_views = {m: self.sequences(m, [view[m] for view in views]) for m in self.dims}
         sequences = [{m: of_views[m][i] for m in self.dims} for i in range(len(views))]
-        means = [
-            {m: masked_mean(x, view[m].valid).float() for m, x in sequence.items()}  # (B, D) each
-            for view, sequence in zip(views, sequences, strict=True)
-        ]
         # small from here on: in bf16 a step would not be faster, and a score would have two or three digits
-        with torch.autocast(next(iter(means[0].values())).device.type, enabled=False):
-            ends = [self._ends(view, mean) for view, mean in zip(views, means, strict=True)]
-            fused, predictions = self._fused([pooled for pooled, *_ in ends])
+        with torch.autocast(next(iter(sequences[0].values())).device.type, enabled=False):
+            pooled = [self._pooled(*pair) for pair in zip(views, sequences, strict=True)]
+            fused, predictions = self._fused([parts["pooled"] for parts in pooled])
         return [
-            States(prediction, f, pooled, sequence, projected, predicted, {m: view[m].present for m in self.dims})
-            for view, sequence, (pooled, projected, predicted), f, prediction in zip(
-                views, sequences, ends, fused, predictions, strict=True
-            )
+            States(prediction=prediction, fused=f, sequence=sequence, **parts)
+            for prediction, f, sequence, parts in zip(predictions, fused, sequences, pooled, strict=True)
         ]
 
-    def _ends(self, view: View, means: dict[str, Tensor]) -> tuple[dict[str, Tensor], ...]:
-        """z_m, z'_m and p_m of one view: batch normalisation takes its views one by one."""
-        pooled, projected, predicted = {}, {}, {}
-        for m, mean in means.items():
-            present = view[m].present
-            projected[m], predicted[m] = self.simsiam[m](mean, present)
-            pooled[m] = torch.where(present[:, None], mean, self.absence[m])
-        return pooled, projected, predicted
+    def _pooled(self, view: View, sequence: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+        """What `States` has by modality but the sequence, of one view: batch normalisation takes them one by one."""
+        parts: dict[str, dict[str, Tensor]] = {name: {} for name in ("pooled", "projected", "predicted", "present")}
+        for m, states in sequence.items():
+            valid, present = view[m].valid, view[m].present
+            total = states.sum(dim=1, dtype=torch.promote_types(states.dtype, torch.float32))  # zero where not valid
+            mean = total / valid.sum(dim=1, keepdim=True).clamp(min=1)  # (B, D)
+            parts["projected"][m], parts["predicted"][m] = self.simsiam[m](mean, present)
+            parts["pooled"][m] = torch.where(present[:, None], mean, self.absence[m])
+            parts["present"][m] = present
+        return parts
 
     def _fused(self, pooled: list[dict[str, Tensor]]) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
-        """f and the prediction of each view."""
-        samples = len(next(iter(pooled[0].values())))
+        """f and the prediction of each view, from its z_m."""
+        views, samples = len(pooled), len(next(iter(pooled[0].values())))
         z = [
             torch.cat([own[m] if m in own else self.absence[m].expand(samples, -1) for own in pooled])
             for m in MODALITIES
@@ -164,7 +160,7 @@ class MitrDNet(Model):
         fused = self.fusion(*z)
         hidden = dropout(F.relu(self.head_in(fused)), self.dropout_head, self.training)
         prediction = self.task.answer(self.head_out(hidden))
-        return fused.split(samples), prediction.split(samples)
+        return fused.unflatten(0, (views, samples)).unbind(), prediction.unflatten(0, (views, samples)).unbind()
 
     def losses(
         self, complete: View, incomplete: View, targets: Targets, teacher: "Model | None" = None
@@ -199,7 +195,8 @@ class MitrDNet(Model):
             terms[f"distill_unimodal_{m}"] = masked.vector_mse(student.pooled[m], guide.pooled[m], both)
             terms[f"invariance_{m}"] = masked.vector_mse(student.pooled[m], student.fused, student.present[m])
             if m in self.unimodal and m in targets.unimodal:
-                answer = self.task.answer(self.unimodal[m](student.pooled[m]))
+                with torch.autocast(student.pooled[m].device.type, enabled=False):
+                    answer = self.task.answer(self.unimodal[m](student.pooled[m]))
                 own = targets._replace(labels=targets.unimodal[m])
                 terms[f"unimodal_{m}"] = self.task.loss(answer, own, student.present[m])
         return student.prediction, terms

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from mitr.nn.dropout import drawn_here, kept_or_dropped, scale_of
 
 IN_CACHE = 1 << 19  # values that a processor's cache holds
-Ends = Sequence[int]
+KEPT = 1 << 24  # weights that are kept for a backward pass where PyTorch's own would keep none
+Ends = Sequence[int]  # the steps of each sample, of a sequence that attends to itself
 
 
 class Attention(nn.Module):
@@ -54,12 +55,14 @@ class Attention(nn.Module):
 def scaled_dot_product(
     q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, rate: float, ends: Ends | None = None
 ) -> Tensor:
-    """`attended`, by PyTorch's own where that is as fast: on a CPU its fused kernels know no dropout and no ends."""
-    # without a rate or ends no size is asked for: exported graphs keep theirs open
-    if rate and drawn_here(q.device, q.shape[:-1].numel() * k.shape[2], rate):
-        return attended(q, k, v, mask, rate, ends)
-    if ends and not rate and q.device.type == "cpu" and q.requires_grad:
-        return attended(q, k, v, mask, rate, ends)
+    """`attended`, by PyTorch's own where that is as fast: on a CPU its fused kernels know no dropout and no ends.
+
+    Without a gradient they are faster all the same.
+    """
+    if rate or (ends and q.requires_grad):  # else no size is asked for: exported graphs keep theirs open
+        weights = q.shape[:-1].numel() * k.shape[2]
+        if drawn_here(q.device, weights, rate) if rate else weights <= KEPT:
+            return attended(q, k, v, mask, rate, ends)
     return F.scaled_dot_product_attention(q, k, v, mask, rate)
 
 
@@ -70,7 +73,8 @@ def attended(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, rate: float, 
         q, k, v: (B, H, T, d), (B, H, S, d), (B, H, S, d).
         mask: (B, 1, 1 or T, S) bool, True where attended.
         rate: of the dropout.
-        ends: of a sequence that attends to itself, the steps of each sample: those behind are no query, and get zeros.
+        ends: behind them, nothing need be asked or seen. What stands there in the result means nothing, and the mask
+            is needed all the same: samples are computed together, up to the end of the longest.
     """
     queries, keys, values = (part.flatten(0, 1).transpose(1, 2) for part in (q, k, v))  # (B H, d, T or S)
     bias = None if mask is None else bias_of(mask, q.shape[1], q.dtype)
@@ -124,7 +128,7 @@ def attend(
         q, k, v: (N, d, T), (N, d, S), (N, d, S), contiguous.
         bias: (N, 1 or T, S), added to the scores.
         rate: of the dropout.
-        ends: where T = S, the steps of each of the N; what is behind gets zeros.
+        ends: of the N, where T = S.
 
     Returns:
         (N, d, T) and the weights, those of a few samples after the other: (N, T, S) or less, flat.
@@ -133,17 +137,17 @@ def attend(
     out = torch.empty_like(q) if ends is None else torch.zeros_like(q)
     shares = q.new_empty(sum(part.size for part in parts))
     for part in parts:
-        own = part.of(shares)  # (n, t, s)
+        own = part.weights(shares)  # (n, t, s)
         scores = own if own.dtype == dtype else torch.empty_like(own, dtype=dtype)
-        to, of = part.queries(q).transpose(1, 2).to(dtype), part.keys(k).to(dtype)
+        queries, keys = part.queries(q).transpose(1, 2).to(dtype), part.keys(k).to(dtype)
         if bias is None:
-            torch.bmm(to, of, out=scores)
+            torch.bmm(queries, keys, out=scores)
         else:
-            torch.baddbmm(part.bias(bias), to, of, out=scores)
+            torch.baddbmm(part.bias(bias), queries, keys, out=scores)
         own.copy_(torch.softmax(scores, -1, out=scores))
         if rate:
             torch.copysign(own, kept_or_dropped(own, rate), out=own)
-        part.queries(out).copy_(torch.bmm(part.keys(v), (own.relu() if rate else own).transpose(1, 2)))
+        _product(part.keys(v), (own.relu() if rate else own).transpose(1, 2), part.queries(out))
     return out.mul_(scale_of(rate)), shares
 
 
@@ -155,14 +159,22 @@ def attend_back(
     to_q, to_k, to_v = (torch.empty_like(x) if ends is None else torch.zeros_like(x) for x in (q, k, v))
     mean = (g * out).sum(dim=1)[:, :, None]  # (N, T, 1): of the gradients of the weights, under these weights
     for part in _parts(q, k, ends):
-        signed, to = part.of(shares), part.queries(g)
-        own, kept = (signed.abs(), signed.relu().mul_(scale)) if rate else (signed, signed)
-        to_shares = torch.bmm(to.transpose(1, 2), part.keys(v))
-        part.keys(to_v).copy_(torch.bmm(to, kept))
-        to_scores = to_shares.mul_(kept).sub_(own * mean[part.samples, : part.steps])
-        part.queries(to_q).copy_(torch.bmm(part.keys(k), to_scores.transpose(1, 2)))
-        part.keys(to_k).copy_(torch.bmm(part.queries(q), to_scores))
+        signed, to_out, own_mean = part.weights(shares), part.queries(g), mean[part.samples, : part.steps]
+        kept = signed.relu().mul_(scale) if rate else signed
+        to_shares = torch.bmm(to_out.transpose(1, 2), part.keys(v))
+        _product(to_out, kept, part.keys(to_v))
+        to_scores = to_shares.mul_(kept).sub_(signed.abs().mul_(own_mean))
+        _product(part.keys(k), to_scores.transpose(1, 2), part.queries(to_q))
+        _product(part.queries(q), to_scores, part.keys(to_k))
     return to_q, to_k, to_v
+
+
+def _product(one: Tensor, other: Tensor, out: Tensor) -> None:
+    """out = one @ other; into a cut of a tensor, a product is slower than a copy of it."""
+    if out.is_contiguous():
+        torch.bmm(one, other, out=out)
+    else:
+        out.copy_(torch.bmm(one, other))
 
 
 class _Part(NamedTuple):
@@ -183,8 +195,9 @@ class _Part(NamedTuple):
     def bias(self, x: Tensor) -> Tensor:
         return x[self.samples, : self.steps, : self.seen]
 
-    def of(self, shares: Tensor) -> Tensor:
-        return shares[self.start : self.start + self.size].view(-1, self.steps, self.seen)
+    def weights(self, shares: Tensor) -> Tensor:
+        count = self.samples.stop - self.samples.start
+        return shares[self.start : self.start + self.size].view(count, self.steps, self.seen)
 
 
 def _parts(q: Tensor, k: Tensor, ends: Ends | None) -> list[_Part]:

@@ -13,7 +13,8 @@ def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
     """(B, T, D) and (B, T) bool -> (B, D), the mean over the steps in the mask; zero where there is none."""
     weight = mask.to(x.dtype)
     total = torch.einsum("btd,bt->bd", x, weight)
-    return total / weight.sum(dim=1, keepdim=True).clamp(min=1)
+    count = mask.sum(dim=1, keepdim=True).clamp(min=1).to(torch.promote_types(x.dtype, torch.float32))
+    return (total / count).to(x.dtype)  # bf16 counts to 256
 
 
 def take_rows(x: Tensor, mask: Tensor) -> Tensor:
@@ -94,11 +95,6 @@ class RowBatchNorm(nn.BatchNorm1d):
         self.num_batches_tracked.add_(len(means))
 
 
-def own_statistics(norms: Sequence[RowBatchNorm], x: Tensor) -> bool:
-    """Whether `normalised` takes the mean and variance of these rows, and not the running ones."""
-    return norms[0].training and len(x) > 1
-
-
 def normalised(
     norms: Sequence[RowBatchNorm], x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None
 ) -> Tensor:
@@ -110,7 +106,7 @@ def normalised(
         norms: N of them.
         x: the features of all of them.
         scale: (N,), by which the result of each norm is multiplied.
-        shift: (D,), where the rows have statistics of their own: what is still to be added to x. It changes nothing but
+        shift: (D,), what is still to be added to x. Where the rows have statistics of their own, it changes nothing but
             the running mean, and its gradient is zero.
     """
     first, width = norms[0], x.shape[-1]
@@ -120,11 +116,12 @@ def normalised(
     if scale is not None:
         each = torch.cat([part.expand(norm.num_features) for part, norm in zip(scale, norms, strict=True)])
         weight, bias = (each if weight is None else weight * each), (None if bias is None else bias * each)
-    if not own_statistics(norms, x):
+    if not first.training or len(x) == 1:
+        x = x if shift is None else x + shift
         mean, var = (_joined([getattr(norm, name) for norm in norms]) for name in ("running_mean", "running_var"))
         return F.batch_norm(x.reshape(-1, width), mean, var, weight, bias, eps=first.eps).view(x.shape)
     if shift is not None and bias is not None:
-        bias = bias + 0 * shift
+        bias = bias + 0 * shift  # zero is not None: an optimiser still has something to decay
     streams = x[0].numel() // width
     weight, bias = (p if p is None or streams == 1 else p.repeat(streams) for p in (weight, bias))
     mean, var = (first.running_mean.new_zeros(streams * width) for _ in range(2))

@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from mitr.nn.dropout import emptied_, relu_dropout
-from mitr.nn.masked import RowBatchNorm, normalised, own_statistics, put_rows, take_rows
+from mitr.nn.masked import RowBatchNorm, normalised, put_rows, take_rows
 
 
 class Edges(NamedTuple):
@@ -124,10 +124,7 @@ def side_by_side(layers: Sequence[NormalisedLinear], x: Tensor) -> Tensor:
 def linear_and_norm(layers: Sequence[NormalisedLinear], x: Tensor, scale: Tensor | None = None) -> Tensor:
     """The same without ReLU and dropout, times the `scale` of each layer."""
     weight, bias = (torch.cat([getattr(layer.linear, name) for layer in layers]) for name in ("weight", "bias"))
-    norms = [layer.norm for layer in layers]
-    if own_statistics(norms, x):  # their mean takes the bias out again
-        return normalised(norms, F.linear(x, weight), scale, bias)
-    return normalised(norms, F.linear(x, weight, bias), scale)
+    return normalised([layer.norm for layer in layers], F.linear(x, weight), scale, shift=bias)
 
 
 class _WithNeighbour(torch.autograd.Function):
@@ -181,17 +178,16 @@ class _Joined(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *levels: Tensor) -> Tensor:
-        ahead, back = levels[0].unbind(2)
-        joined = ahead.new_empty(*ahead.shape[:2], sum(level.shape[3] for level in levels))
-        for level, place in zip(levels, joined.chunk(len(levels), dim=2), strict=True):
+        rows, views, _, ctx.width = levels[0].shape
+        joined = levels[0].new_empty(rows, views, len(levels) * ctx.width)
+        for level, place in zip(levels, joined.split(ctx.width, dim=2), strict=True):
             ahead, back = level.unbind(2)
             torch.add(ahead, back, out=place)
-        ctx.levels = len(levels)
         return joined
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
-        parts = gradients[0].chunk(ctx.levels, dim=2)
+        parts = gradients[0].split(ctx.width, dim=2)
         return tuple(part.contiguous()[:, :, None].expand(-1, -1, 2, -1) for part in parts)
 
 
