@@ -79,11 +79,23 @@ def test_the_page_of_costs_says_which_bars_are_met(
         },
         "data": {"data": [opened | {"private_mb": 40, "peak_mb": 80}], "growth": {}},
     }
+    slow = step | {"case": "step, bert, table, float32, memory given back", "seconds": 5.0, "peak_mb": 2000}
+    files["training"]["training"].append(slow)
+    rival = {"model": "MITR-DNet", "threads": 2, "yardstick": 100.0}
+    files["rival"]["rival"] += [
+        rival | {"what": "bert", "seconds": 12.0},
+        rival | {"what": "evaluation", "seconds": 3.0, "peak_mb": 5000},
+    ]
     for name, found in files.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(found), encoding="utf-8")
     lines = performance.page().splitlines()
     step_line = "| step, states, table, float32: times less work than the release | at least 2.5 | "
     assert f"{step_line}1.2, **missed** | 3.14 |" in lines
+    memory = "peak memory with BERT{}, over the release's | at most 0.5 | {}"
+    assert f"| {memory.format('', 'not measured yet')} |  |" in lines
+    assert any(line.startswith(f"| {memory.format(performance.words.GIVEN_BACK, '0.4, met')} | ") for line in lines)
+    given_back = f"| step, bert, table, float32{performance.words.GIVEN_BACK}: times less work than the release"
+    assert any(line.startswith(f"{given_back} | at least 2.2 | 2.4, met | ") for line in lines)
     assert "| step, states, table, float32: over its floor | at most 1.5 | 1.2, met |  |" in lines
     assert "| eleven rates over our complete view, the worst case | below 4 | 7, **missed** |  |" in lines
     assert "| eleven rates over both our views, the worst case | below 4 | 3.5, met |  |" in lines

@@ -30,6 +30,19 @@ def close(ours: Tensor, theirs: Tensor, tolerance: float = 2e-5) -> None:
     torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance)
 
 
+def leave_nothing_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dropout off, also in training mode and wherever a model writes it."""
+    attend = F.scaled_dot_product_attention
+    monkeypatch.setattr("mitr.nn.dropout.FEW", 1 << 40)  # all of it is PyTorch's own
+
+    def plain(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, *_: object, **__: object) -> Tensor:
+        return attend(q, k, v, mask)
+
+    monkeypatch.setattr(F, "dropout", lambda x, *_, **__: x)
+    monkeypatch.setattr("mitr.nn.temporal.emptied_", lambda x, rate: x)
+    monkeypatch.setattr(F, "scaled_dot_product_attention", plain)
+
+
 def moved(ours: Tensor, theirs: Tensor) -> bool:
     """Different beyond any rounding."""
     return bool((ours - theirs).abs().max() > 1e-4)
@@ -71,16 +84,7 @@ class ModelContract:
 
     @pytest.fixture
     def no_dropout(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Dropout off, also in training mode and wherever a model writes it."""
-        attend = F.scaled_dot_product_attention
-        monkeypatch.setattr("mitr.nn.dropout.FEW", 1 << 40)  # all of it is PyTorch's own
-
-        def plain(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, *_: object, **__: object) -> Tensor:
-            return attend(q, k, v, mask)
-
-        monkeypatch.setattr(F, "dropout", lambda x, *_, **__: x)
-        monkeypatch.setattr("mitr.nn.temporal.emptied_", lambda x, rate: x)
-        monkeypatch.setattr(F, "scaled_dot_product_attention", plain)
+        leave_nothing_out(monkeypatch)
 
     @staticmethod
     def total(model: Model, complete: View, incomplete: View, wanted: Targets | None = None) -> Tensor:

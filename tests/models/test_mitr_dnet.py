@@ -11,7 +11,7 @@ from mitr.losses.task import Classification
 from mitr.models.mitr_dnet import MitrDNet
 from mitr.models.network import Network
 from mitr.models.registry import build_model
-from models.cases import LABELS, ModelContract, close, moved
+from models.cases import LABELS, ModelContract, close, leave_nothing_out, moved
 from models.made import ALL_PRESENT, DIMS, LENGTHS, choose, drop_half, make_view, take_away, targets
 
 # over one step the softmax of the fusion's attentions is constant; a key's bias moves all scores alike; a bias in
@@ -260,25 +260,48 @@ def test_without_the_transformer_fusion_the_mean_of_the_modalities_is_fused() ->
     close(states.fused, (states.pooled["text"] + states.pooled["audio"] + two.absence["vision"]) / 3)
 
 
-def test_in_bf16_all_that_is_pooled_stays_in_float32() -> None:
-    view = make_view(LENGTHS)
+def test_in_bf16_all_that_is_pooled_stays_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    view = make_view(LENGTHS | {"audio": (9, 0, 5, 375, 7)})
+    own = {"audio": torch.tensor([1.0, 2.0, 0.0, -1.0, 0.5])}
+    model, answers = made(LossConfig(unimodal=0.5)).train(), []
+    original = model.task.loss
+    monkeypatch.setattr(model.task, "loss", lambda answer, *rest: answers.append(answer) or original(answer, *rest))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        states = made().train().states(view)
+        states = model.states(view)
+        model.losses(view, drop_half(view), targets(LABELS)._replace(unimodal=own))
     assert {x.dtype for x in states.sequence.values()} == {torch.bfloat16}
     for parts in (states.pooled, states.projected, states.predicted):
         assert {x.dtype for x in parts.values()} == {torch.float32}
     assert states.fused.dtype == states.prediction.dtype == torch.float32
+    assert [answer.dtype for answer in answers] == [torch.float32] * 3  # of both views, and of audio alone
+    mean = states.sequence["audio"][3].double().mean(dim=0)  # 375 is no number of bf16
+    torch.testing.assert_close(states.pooled["audio"][3].double(), mean, rtol=1e-5, atol=1e-6)
 
 
-def test_two_views_at_once_are_each_what_they_are_alone() -> None:
-    complete = make_view(LENGTHS)
-    model, incomplete = made(), drop_half(complete)
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("modalities", [tuple(DIMS), ("text", "audio")])
+@pytest.mark.parametrize("rows", [[], [0, 3]])
+def test_two_views_at_once_are_each_what_they_are_alone(
+    monkeypatch: pytest.MonkeyPatch, rows: list[int], modalities: tuple[str, ...], training: bool
+) -> None:
+    leave_nothing_out(monkeypatch)
+    complete = {m: make_view(LENGTHS)[m] for m in modalities}
+    incomplete = take_away(drop_half(complete), "audio", rows)  # of which one view then has fewer steps
+    model, other = (made(modalities=modalities).train(training) for _ in range(2))
     both = model.states_of_both(incomplete, complete)
-    for view, states in zip((incomplete, complete), both, strict=True):
-        alone = model.states(view)
+    one_by_one = [other.states(view) for view in (incomplete, complete)]
+    for view, states, alone in zip((incomplete, complete), both, one_by_one, strict=True):
         close(states.prediction, alone.prediction)
         close(states.fused, alone.fused)
         for part in ("pooled", "sequence", "projected", "predicted"):
             for m, value in getattr(states, part).items():
                 close(value, getattr(alone, part)[m])
-        assert all(torch.equal(states.present[m], view[m].present) for m in DIMS)
+        assert all(torch.equal(states.present[m], view[m].present) for m in modalities)
+    sum(states.prediction.square().sum() for states in both).backward()
+    sum(states.prediction.square().sum() for states in one_by_one).backward()
+    for ours, theirs in zip(model.buffers(), other.buffers(), strict=True):
+        close(ours, theirs)  # the running statistics, taken in the same order
+    for ours, theirs in zip(model.parameters(), other.parameters(), strict=True):
+        assert (ours.grad is None) == (theirs.grad is None)
+        if ours.grad is not None:
+            close(ours.grad, theirs.grad, 1e-4)

@@ -236,15 +236,25 @@ def test_levels_are_joined_by_adding_both_streams() -> None:
     joined = _Joined.apply(*levels)
     assert torch.equal(joined, torch.cat([level.sum(dim=2) for level in levels], dim=2))
     assert torch.autograd.gradcheck(_Joined.apply, levels)
+    assert torch.equal(_Joined.apply(levels[0]), levels[0].sum(dim=2))
+    assert _Joined.apply(*(level[:0] for level in levels)).shape == (0, 2, 12)
+    (_Joined.apply(levels[0].tanh(), levels[1]).sum() + levels[0].square().sum()).backward()
+    torch.testing.assert_close(levels[0].grad, 1 - levels[0].tanh().square() + 2 * levels[0])
 
 
 def test_in_training_a_bias_is_in_the_running_mean_and_nowhere_else() -> None:
     torch.manual_seed(0)
-    layers, x = [NormalisedLinear(3, 4, dropout=0.0) for _ in range(2)], torch.randn(6, 1, 3)
+    layers, x = [NormalisedLinear(3, 4, dropout=0.0) for _ in range(2)], torch.randn(6, 2, 3)
     expected = [nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU()) for _ in layers]
     for plain, layer in zip(expected, layers, strict=True):
         plain[0].load_state_dict(layer.linear.state_dict())
-    torch.testing.assert_close(side_by_side(layers, x)[:, 0], torch.cat([plain(x[:, 0]) for plain in expected], dim=1))
+    for training in (True, True, False):  # two steps, and what they leave behind
+        ours = side_by_side([layer.train(training) for layer in layers], x)
+        for stream in (0, 1):
+            theirs = torch.cat([plain.train(training)(x[:, stream]) for plain in expected], dim=1)
+            torch.testing.assert_close(ours[:, stream], theirs)
     for plain, layer in zip(expected, layers, strict=True):
         torch.testing.assert_close(layer.norm.running_mean, plain[1].running_mean)
         torch.testing.assert_close(layer.norm.running_var, plain[1].running_var)
+    layers[0].train()(x[:1]).sum().backward()
+    assert layers[0].linear.bias.grad.any()  # of one row there is no mean that would take it out

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mitr.nn import unimodal
-from mitr.nn.unimodal import UnimodalEncoder, sinusoids
+from mitr.nn import attention, unimodal
+from mitr.nn.unimodal import UnimodalEncoder, ends_of, sinusoids
 
 ALL = torch.ones(1, 5, dtype=torch.bool)
 
@@ -79,14 +79,15 @@ def test_the_layer_is_pytorchs_over_scaled_input_with_positions() -> None:
     torch.testing.assert_close(encoder(x, ALL), expected)
 
 
+@pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("wide", [1, 1 << 40])
 @pytest.mark.parametrize("dim", [1, 6, 33])
 def test_wide_and_narrow_give_what_a_plain_layer_gives(
-    monkeypatch: pytest.MonkeyPatch, dim: int, wide: int, causal: bool
+    monkeypatch: pytest.MonkeyPatch, dim: int, wide: int, causal: bool, training: bool
 ) -> None:
     monkeypatch.setattr(unimodal, "WIDE", wide)
-    encoder = unusual(dim, causal=causal).double()
+    encoder = unusual(dim, causal=causal).double().train(training)
     x = torch.randn(3, 5, dim, dtype=torch.double, requires_grad=True)
     valid = torch.arange(5)[None] < torch.tensor([3, 0, 5])[:, None]
     ours = encoder(x, valid)[valid]
@@ -97,6 +98,27 @@ def test_wide_and_narrow_give_what_a_plain_layer_gives(
     gradients = (torch.autograd.grad((out * weights).sum(), wanted) for out in (ours, expected))
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other)
+
+
+def test_samples_end_behind_their_last_step() -> None:
+    valid = torch.tensor([[1, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0], [1, 1, 1, 1]], dtype=torch.bool)
+    assert ends_of(valid) == [2, 3, 1, 4]
+
+
+@pytest.mark.parametrize("learns", [True, False])
+def test_true_lengths_are_attended_in_training_alone(monkeypatch: pytest.MonkeyPatch, learns: bool) -> None:
+    asked: list[object] = []
+    original = attention.attended
+
+    def spied(*parts: object) -> torch.Tensor:
+        asked.append(parts[-1])
+        return original(*parts)
+
+    monkeypatch.setattr(attention, "attended", spied)
+    valid = torch.arange(5)[None] < torch.tensor([3, 5])[:, None]
+    with torch.set_grad_enabled(learns):
+        made().train(learns)(torch.randn(2, 5, 6), valid)
+    assert asked == ([[3, 5]] if learns else [])
 
 
 def test_only_the_wide_leaves_padding_out() -> None:

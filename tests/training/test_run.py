@@ -62,6 +62,16 @@ def test_training_learns_and_the_best_epoch_is_kept(small: Dataset, tmp_path: Pa
     assert about["epoch"] == best
 
 
+@pytest.mark.parametrize("keep", [True, False])
+def test_the_option_says_whether_memory_is_kept(
+    small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: bool
+) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr("mitr.training.loop.keep_memory", asked.append)
+    train(small, tmp_path / "run", options(1, keep_memory=keep), quiet=True)
+    assert asked == [keep]
+
+
 def test_same_seed_same_numbers_other_seed_others(small: Dataset, tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         train(small, tmp_path / name, options(2, seed=seed), quiet=True)
