@@ -47,7 +47,7 @@ def test_the_page_of_costs_has_a_line_for_what_is_not_measured(
 ) -> None:
     monkeypatch.setattr(performance, "PERF", tmp_path)
     page = performance.page()
-    assert page.count("Not measured yet.") == 12
+    assert page.count("Not measured yet.") == 13
     assert page.count("not measured yet |") == 34
     assert "growth.png" not in page
 
@@ -100,6 +100,8 @@ def test_the_page_of_costs_says_which_bars_are_met(
     assert "| eleven rates over our complete view, the worst case | below 4 | 7, **missed** |  |" in lines
     assert "| eleven rates over both our views, the worst case | below 4 | 3.5, met |  |" in lines
     assert "| seconds to open it, with nothing in the system's cache | below 0.2 | 0.3, **missed** |  |" in lines
+    assert not any(line.startswith("- The floor counts") for line in lines)
+    assert any("are up to 4.00 times" in line for line in lines)
     assert "| mosei, states | 16326 | 1.0 | 9 | 1.20 | 900 | from 10 samples, by proportion |" in lines
     assert "| states, table, float32 | 70.0 | 30.0 |" in lines
     assert "![Growth](images/growth.png)" in lines

@@ -18,6 +18,10 @@ best of its runs (below). "By the table" is the same against the figures of anot
 machines are alike only as far as their memory and vector units keep pace with their matrix product. That accuracy is
 the same with all of it is the matter of [results.md](results.md) and of the tests against the released code.
 """
+MISSED = """### Why some are missed
+
+What stands in the way, where it can be said in numbers:
+"""
 ACCURACY = """## Accuracy with all of it
 
 CMU-MOSI, MiniLM fine-tuned in bf16, complete test data and the area over eleven rates, a run for each seed. The seeds
