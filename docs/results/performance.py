@@ -159,8 +159,8 @@ def missed() -> list[str]:
     readings = [row["readings"] / 2 for row in rows_of("sweep") if "over_both_views" in row]
     if readings:
         lines.append(
-            f"- Eleven rates over both our views: the texts that differ are up to {max(readings):.2f} times those of one "
-            "such evaluation, and each has to be read once."
+            f"- Eleven rates over both our views: the texts that differ are up to {max(readings):.2f} times those of "
+            "one such evaluation, and each has to be read once."
         )
     floors = [
         f"{1 / row['times_floor']:.0%} ({case.removeprefix('step, ')})"
