@@ -28,6 +28,7 @@ from mitr.losses.task import Task
 from mitr.models.base import Model
 from mitr.nn.dropout import dropout
 from mitr.nn.fusion import MeanFusion, TransformerFusion
+from mitr.nn.masked import precise
 from mitr.nn.simsiam import SimSiamHead
 from mitr.nn.temporal import BidirectionalTemporal
 from mitr.nn.unimodal import UnimodalEncoder
@@ -143,7 +144,7 @@ class MitrDNet(Model):
         parts: dict[str, dict[str, Tensor]] = {name: {} for name in ("pooled", "projected", "predicted", "present")}
         for m, states in sequence.items():
             valid, present = view[m].valid, view[m].present
-            total = states.sum(dim=1, dtype=torch.promote_types(states.dtype, torch.float32))  # zero where not valid
+            total = states.sum(dim=1, dtype=precise(states.dtype))  # zero where not valid
             mean = total / valid.sum(dim=1, keepdim=True).clamp(min=1)  # (B, D)
             parts["projected"][m], parts["predicted"][m] = self.simsiam[m](mean, present)
             parts["pooled"][m] = torch.where(present[:, None], mean, self.absence[m])

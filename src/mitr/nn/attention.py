@@ -10,6 +10,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from mitr.nn.dropout import drawn_here, kept_or_dropped, scale_of
+from mitr.nn.masked import precise
 
 IN_CACHE = 1 << 19  # values that a processor's cache holds
 KEPT = 1 << 24  # weights that are kept for a backward pass where PyTorch's own would keep none
@@ -212,11 +213,6 @@ def _parts(q: Tensor, k: Tensor, ends: Ends | None) -> list[_Part]:
         parts.append(_Part(slice(first, last), steps, seen, start, size))
         start += size
     return parts
-
-
-def precise(dtype: torch.dtype) -> torch.dtype:
-    """The type of scores: rounded to bf16, they would be most of the error of the result."""
-    return torch.promote_types(dtype, torch.float32)
 
 
 def attention_mask(valid: Tensor, causal: bool = False) -> Tensor:

@@ -9,11 +9,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
+def precise(dtype: torch.dtype) -> torch.dtype:
+    """The type of sums over steps and of scores: rounded to bf16, they would be most of the error of a result."""
+    return torch.promote_types(dtype, torch.float32)
+
+
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
     """(B, T, D) and (B, T) bool -> (B, D), the mean over the steps in the mask; zero where there is none."""
     weight = mask.to(x.dtype)
     total = torch.einsum("btd,bt->bd", x, weight)
-    count = mask.sum(dim=1, keepdim=True).clamp(min=1).to(torch.promote_types(x.dtype, torch.float32))
+    count = mask.sum(dim=1, keepdim=True).clamp(min=1).to(precise(x.dtype))
     return (total / count).to(x.dtype)  # bf16 counts to 256
 
 

@@ -54,8 +54,9 @@ class How(NamedTuple):
 
     Attributes:
         valid: (B, T) bool, where the rows come from.
-        mask: (B, 1, 1, T) of the attention, None where nothing is padding.
-        bias: the same as it is added to scores, (B H, 1, T).
+        own: attention is `attend`'s, for a gradient or dropout; else PyTorch's.
+        mask: as that attention takes it, (B, 1, 1, T) bool, or (B H, 1, T) to be added to scores; None where nothing is
+            padding.
         dtype: format of the products.
         heads: of the attention.
         rate: dropout of its weights.
@@ -65,8 +66,8 @@ class How(NamedTuple):
     """
 
     valid: Tensor
+    own: bool
     mask: Tensor | None
-    bias: Tensor | None
     dtype: torch.dtype
     heads: int
     rate: float
@@ -80,11 +81,14 @@ class How(NamedTuple):
         about, kind = model.config, rows.device.type
         heads, eps = about.num_attention_heads, about.layer_norm_eps
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else rows.dtype
-        mask = None if valid.all() else attention_mask(valid)[:, None]
-        bias = None if mask is None else bias_of(mask, heads, dtype)
         rates = about.attention_probs_dropout_prob, about.hidden_dropout_prob
         rate, rate_hidden = rates if model.training else (0.0, 0.0)
-        return cls(valid, mask, bias, dtype, heads, rate, rate_hidden, eps, torch.is_grad_enabled())
+        learns = torch.is_grad_enabled()
+        own = learns or rate > 0
+        mask = None if valid.all() else attention_mask(valid)[:, None]
+        if own and mask is not None:
+            mask = bias_of(mask, heads, dtype)
+        return cls(valid, own, mask, dtype, heads, rate, rate_hidden, eps, learns)
 
 
 def _weights(norm: nn.LayerNorm | None) -> tuple[Tensor | None, Tensor | None]:
@@ -150,13 +154,13 @@ class _Layer(torch.autograd.Function):
 
 def _attended(how: How, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, ...]:
     """Attention of rows (n, D); and, if the layer learns, what its gradient needs."""
-    if not how.learns and not how.rate:
+    if not how.own:
         q, k, v = (put_rows(x, how.valid).unflatten(2, (how.heads, -1)).transpose(1, 2) for x in (q, k, v))
         mixed = F.scaled_dot_product_attention(q, k, v, how.mask)  # (B, H, T, d)
         return (take_rows(mixed.transpose(1, 2).flatten(2), how.valid),)
     q, k, v = (_columns(x, how) for x in (q, k, v))
     q /= math.sqrt(q.shape[1])
-    out, shares = attend(q, k, v, how.bias, how.rate)
+    out, shares = attend(q, k, v, how.mask, how.rate)
     return _rows(out, how), q, k, v, out, shares
 
 
