@@ -19,8 +19,7 @@ from made_sets import SHAPES
 from yardstick import best, yardstick
 
 CASES = {"gate, float32": "float32", "gate, bf16": "bfloat16"}
-BATCH, TOKENS, STREAMS, WIDTH, TRIES = 32, 15, 4, 25, 40
-LEVELS = 4  # gates, of each modality
+BATCH, TOKENS, STREAMS, TRIES = 32, 15, 4, 40
 
 
 def main() -> None:
@@ -40,6 +39,7 @@ def _measured(name: str, rows: int) -> dict[str, Any]:
     import torch
     from torch import Tensor
 
+    from mitr.models.mitr_dnet import LEVELS, WIDTH  # a gate at each level
     from mitr.nn.temporal import _Gated
 
     def forward(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -62,10 +62,10 @@ def main() -> None:
                 row["units"] = float(f"{row['seconds'] * speed:.4g}")
                 rows.append({"samples": samples} | row)
                 print(json.dumps(rows[-1]), flush=True)
-    found = {"machine": about, "yardstick": round(speed, 1), "data": rows, "growth": growth(rows)}
+    found = {"machine": about, "yardstick": round(speed, 1), "data": rows, "slopes": growth(rows)}
     if chosen.out:
         chosen.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(found["growth"], indent=1))
+    print(json.dumps(found["slopes"], indent=1))
 
 
 def measured(samples: int, scratch: Path, tasks: Sequence[str], threads: int) -> list[Facts]:

@@ -68,8 +68,7 @@ def cases(found: dict[str, Any]) -> Iterator[tuple[str, str, float, float]]:
         for batch in row["throughput"]:
             yield "inference", f"{about}, a clip of {batch['batch']}", speed, batch["units_per_clip"]
     for benchmark in ("training", "compiled", "sweep", "protocol", "growth"):
-        rows = found.get(benchmark, [])
-        for row in rows if isinstance(rows, list) else []:  # "growth" of a store is the slope of each task
+        for row in found.get(benchmark, []):
             yield benchmark, row["case"], row["yardstick"], row["units"]
 
 

@@ -167,7 +167,7 @@ class TestHistory:
     def test_every_benchmark_has_its_cases(self, bench: Any) -> None:
         cases = bench("history").cases
         rows = [{"task": "open", "samples": 7, "units": 2.0}]
-        found = {"yardstick": 80.0, "data": rows, "growth": {"open": {"seconds_per_1000": 1.0}}}
+        found = {"yardstick": 80.0, "data": rows, "slopes": {"open": {"seconds_per_1000": 1.0}}}
         assert list(cases(found)) == [("data", "open, 7 samples", 80.0, 2.0)]
         row = {"model": "m", "engine": "onnx", "yardstick": 80.0, "p50_units": 1.0}
         row |= {"throughput": [{"batch": 4, "units_per_clip": 0.5}]}

@@ -77,7 +77,7 @@ def test_the_page_of_costs_says_which_bars_are_met(
                 for model, threads, seconds in (("EMT-DLFR", 2, 9.0), ("MITR-DNet", 1, 8.0), ("MITR-DNet", 2, 1.2))
             ]
         },
-        "data": {"data": [opened | {"private_mb": 40, "peak_mb": 80}], "growth": {}},
+        "data": {"data": [opened | {"private_mb": 40, "peak_mb": 80}], "slopes": {}},
     }
     slow = step | {"case": "step, bert, table, float32, memory given back", "seconds": 5.0, "peak_mb": 2000}
     files["training"]["training"].append(slow)

@@ -341,7 +341,7 @@ def data() -> list[str]:
     ]
     slopes = [
         f"{task} {slope['seconds_per_1000']:.3g} s and {slope['peak_mb_per_1000']:.3g} MB"
-        for task, slope in (load("data") or {}).get("growth", {}).items()
+        for task, slope in (load("data") or {}).get("slopes", {}).items()
     ]
     found = table(["Task", "Samples", "Seconds", "Units", "Own MB", "Peak MB"], lines)
     return [*found, "", f"A thousand more samples cost: {'; '.join(slopes)}."] if slopes else found
