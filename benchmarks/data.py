@@ -155,9 +155,9 @@ def reading(folder: Path, threads: int) -> Facts:
     """Seconds of an epoch without a model, and what a batch of 32 takes of it."""
     import torch
 
+    from mitr.batches.hiding import hide
     from mitr.config import MissingConfig
     from mitr.missing.schedules import for_epoch
-    from mitr.views import hide
 
     torch.set_num_threads(1)
     examples, batches = examples_of(folder)
@@ -176,11 +176,12 @@ def stepping(folder: Path, threads: int) -> Facts:
     """Seconds of a training step of MITR-DNet on the 32 longest samples; and the 64 longest are predicted once."""
     import torch
 
+    from mitr.batches.hiding import hide
+    from mitr.batches.views import Targets
     from mitr.config import RunConfig
     from mitr.missing.schedules import for_epoch
     from mitr.models.mitr_dnet import MitrDNet
     from mitr.models.network import Network
-    from mitr.views import Targets, hide
 
     torch.set_num_threads(threads)
     config = RunConfig()
@@ -209,14 +210,15 @@ def stepping(folder: Path, threads: int) -> Facts:
 
 def examples_of(folder: Path) -> tuple[Any, Any]:
     """The train split as training sees it, and its batches of 32."""
+    from mitr.batches.examples import Examples
+    from mitr.batches.sampler import LengthSortedBatches
     from mitr.config import NormalizeConfig
     from mitr.data.normalize import Normalizer
     from mitr.data.store import Dataset
-    from mitr.examples import Batches, Examples
 
     data = Dataset(folder)
     examples = Examples(data, data.indices("train"), Normalizer.fit(data, NormalizeConfig()), None)
-    return examples, Batches(examples.costs(), 32, 111)
+    return examples, LengthSortedBatches(examples.costs(), 32, 111)
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:

@@ -131,7 +131,7 @@ def answering(engine: str, folder: Path, threads: int) -> Any:
         return OnnxEngine(folder / ("onnx" if engine == "onnx" else "int8"), threads).predict
     import torch
 
-    from mitr.examples import Batches
+    from mitr.batches.sampler import LengthSortedBatches
     from mitr.training.run import Run
 
     run = Run(folder)
@@ -142,7 +142,7 @@ def answering(engine: str, folder: Path, threads: int) -> Any:
         examples = run.examples(held(clips), "test", network)
         found = []
         with torch.inference_mode():
-            for positions in Batches(examples.costs(), size):
+            for positions in LengthSortedBatches(examples.costs(), size):
                 found.append(network(examples.collate([examples[p] for p in positions]).view).label.tolist())
         return found
 

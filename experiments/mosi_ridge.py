@@ -15,18 +15,20 @@ from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from mitr.batches.examples import Examples
+from mitr.batches.hiding import hide
+from mitr.batches.sampler import LengthSortedBatches
+from mitr.batches.views import all_missing
 from mitr.config import NormalizeConfig, TextConfig
 from mitr.data.normalize import Normalizer
 from mitr.data.store import Dataset
 from mitr.evaluation.evaluate import data_facts, rates_of
 from mitr.evaluation.predicting import observed_shares
 from mitr.evaluation.summary import summarise
-from mitr.examples import Batches, Examples
 from mitr.files import write_json
 from mitr.missing import schedules
 from mitr.nn.masked import masked_mean
 from mitr.text.encoder import TextEncoder
-from mitr.views import all_missing, hide
 
 
 def main() -> None:
@@ -56,7 +58,7 @@ def averages(examples: Examples, encoder: TextEncoder, rate: float) -> tuple[np.
     masks = schedules.at_rate(examples.extents(), rate)
     features = np.zeros((len(examples), encoder.dim))
     parts, order = [], []
-    for positions in Batches(examples.costs(), 64):
+    for positions in LengthSortedBatches(examples.costs(), 64):
         batch = examples.collate([examples[p] for p in positions])
         view = hide(batch.view, masks, batch.positions, examples.unknown)
         with torch.inference_mode():

@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
+from mitr.batches.examples import Examples
+from mitr.batches.views import Steps, Targets
 from mitr.data.normalize import Normalizer
 from mitr.data.schema import MODALITIES
 from mitr.data.store import Dataset
@@ -25,11 +27,9 @@ from mitr.evaluation.conformal import (
     coverage_by_rate,
 )
 from mitr.evaluation.predicting import predict_under
-from mitr.examples import Examples
 from mitr.missing.schedules import Extent
 from mitr.models.base import Model
 from mitr.models.network import Network
-from mitr.views import Steps, Targets
 
 RANGE = (-3.0, 3.0)
 EXTENTS = {

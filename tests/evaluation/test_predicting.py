@@ -8,16 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from mitr.batches.examples import Examples
+from mitr.batches.views import Steps, Targets
 from mitr.data.normalize import Normalizer
 from mitr.data.schema import MODALITIES
 from mitr.data.store import Dataset
 from mitr.evaluation.predicting import predict_at_rates, predict_under
-from mitr.examples import Examples
 from mitr.missing.masks import Mask
 from mitr.missing.protocols import PROTOCOLS, at_rates
 from mitr.models.base import Model
 from mitr.models.network import Network
-from mitr.views import Steps, Targets
 
 OBSERVED = [f"observed_{m}" for m in MODALITIES]
 COLUMNS = ["id", "condition", "axis", "rate", "label", "prediction", "all_missing", *OBSERVED]

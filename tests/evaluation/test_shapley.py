@@ -13,6 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from mitr.batches.examples import Examples
+from mitr.batches.hiding import hide
+from mitr.batches.views import Steps, Targets, View
 from mitr.config import LossConfig, ModelConfig
 from mitr.data.normalize import Normalizer
 from mitr.data.schema import MODALITIES
@@ -20,7 +23,6 @@ from mitr.data.store import Dataset
 from mitr.errors import MitrError
 from mitr.evaluation.predicting import predict_under
 from mitr.evaluation.shapley import shapley, summary, values_from
-from mitr.examples import Examples
 from mitr.losses.task import Classification
 from mitr.missing import masks, schedules
 from mitr.missing.protocols import Condition, at_rates
@@ -30,7 +32,6 @@ from mitr.models.network import Network
 from mitr.models.registry import build_model
 from mitr.text.encoder import TextEncoder
 from mitr.text.memory import MEMORY
-from mitr.views import Steps, Targets, View, hide
 
 VALUES = [f"shapley_{m}" for m in MODALITIES]
 PRIOR = 0.25

@@ -9,20 +9,20 @@ import pytest
 import torch
 from torch import Tensor
 
+from mitr.batches.examples import Examples
+from mitr.batches.views import Steps
 from mitr.config import LossConfig, ModelConfig, TextConfig
 from mitr.data.normalize import Normalizer
 from mitr.data.schema import MODALITIES
 from mitr.data.store import Dataset
 from mitr.evaluation.predicting import predict_under
 from mitr.evaluation.sharing import WINDOW, Questions
-from mitr.examples import Examples
 from mitr.missing.masks import inside
 from mitr.missing.protocols import PROTOCOLS, Condition, at_rates
 from mitr.models.network import Network
 from mitr.models.registry import build_model
 from mitr.text.encoder import TextEncoder
 from mitr.text.memory import MEMORY
-from mitr.views import Steps
 
 RATES = at_rates([k / 10 for k in range(11)])
 

@@ -13,13 +13,13 @@ import pandas as pd
 import pytest
 import torch
 
+from mitr.batches.examples import Examples
 from mitr.data.held import HeldDataset
 from mitr.data.schema import DatasetInfo, Modality, Source
 from mitr.data.store import Dataset, Sample
 from mitr.errors import MitrError
 from mitr.evaluation.predicting import predict_at_rates, predict_under
 from mitr.evaluation.shapley import COMPLETE, shapley
-from mitr.examples import Examples
 from mitr.export import engine as engines
 from mitr.export.engine import OnnxEngine, session
 from mitr.export.network import OnnxNetwork, onnx_network

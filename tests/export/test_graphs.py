@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mitr.batches.views import Steps
 from mitr.config import LossConfig, ModelConfig, TextConfig
 from mitr.errors import MitrError
 from mitr.export.engine import session
@@ -19,7 +20,6 @@ from mitr.models.registry import MODELS, build_model
 from mitr.models.yardsticks import Solved
 from mitr.nn.crossmodal import CrossmodalOptions
 from mitr.text.encoder import TextEncoder
-from mitr.views import Steps
 from models.made import DIMS, choose, drop_half, make_view, pad, take_away
 
 PRIOR = 0.25

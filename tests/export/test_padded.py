@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mitr.batches.views import Steps, in_front
 from mitr.config import LossConfig, ModelConfig
 from mitr.export.graphs import in_front as in_front_of_graph
 from mitr.export.padded import PaddedPooled, PaddedTemporal, PaddedUnimodal, mirrored, padded
@@ -11,8 +12,6 @@ from mitr.models.registry import build_model
 from mitr.nn.temporal import BidirectionalTemporal
 from mitr.nn.unimodal import UnimodalEncoder
 from mitr.nn.utterance import PooledEncoder
-from mitr.text.encoder import in_front
-from mitr.views import Steps
 from models.made import DIMS, LENGTHS, make_steps, make_view
 
 STEPS = make_steps((4, 7, 0, 1), 6, 0)

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
+from mitr.batches.views import Targets
 from mitr.config import ImbalanceConfig
 from mitr.losses.task import Classification, Regression, Task, task_of
-from mitr.views import Targets
 
 EVERYONE = torch.ones(3, dtype=torch.bool)
 TARGETS = Targets(torch.tensor([1.0, torch.nan, -2.0]), torch.arange(3), torch.tensor([1.0, 5.0, 3.0]))

@@ -9,9 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mitr.batches.hiding import hide
+from mitr.batches.views import Steps
 from mitr.missing import masks
 from mitr.missing.masks import Mask
-from mitr.views import Steps, hide
 
 RATES = (0.0, 0.3, 0.5, 0.9, 1.0)
 PUBLISHED = {"text": (50, 111), "audio": (375, 1111), "vision": (500, 11111)}  # padded length, seed

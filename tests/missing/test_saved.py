@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from made import options
 from mitr.__main__ import main
+from mitr.batches.examples import Examples
 from mitr.data.normalize import Normalizer
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
-from mitr.examples import Examples
 from mitr.missing import saved
 from mitr.missing.protocols import PROTOCOLS, Condition
 from mitr.missing.saved import condition_masks, read_masks, write_masks

@@ -11,12 +11,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mitr.batches.views import Steps, Targets
 from mitr.config import LossConfig, ModelConfig
 from mitr.losses.task import Classification
 from mitr.models.base import Model
 from mitr.models.network import Network
 from mitr.models.registry import build_model, model_class
-from mitr.views import Steps, Targets
 from models.made import ALL_PRESENT, DIMS, GARBAGE, LENGTHS, choose, drop_half, make_view, pad, take_away, targets
 
 MODALITIES = tuple(DIMS)

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
+from mitr.batches.hiding import hide
+from mitr.batches.views import Steps, Targets
 from mitr.missing import masks
-from mitr.views import Steps, Targets, hide
 
 DIMS = {"text": 6, "audio": 5, "vision": 8}
 # five samples; no two alike, and each modality is absent from one of them

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mitr.batches.views import Steps, Targets, without_cls
 from mitr.models.base import Model
-from mitr.text.encoder import without_cls
-from mitr.views import Steps, Targets
 
 Golden = dict[str, np.ndarray]
 Views = tuple[dict[str, Steps], dict[str, Steps], dict[str, Tensor]]

@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
+from mitr.batches.views import Steps
 from mitr.config import LossConfig, ModelConfig
 from mitr.models.mitr_dnet import MitrDNet
-from mitr.views import Steps
 
 RELEASE_NAME = {"text": "text", "audio": "audio", "vision": "video"}
 ENCODER = {"text": "l", "audio": "a", "vision": "v"}

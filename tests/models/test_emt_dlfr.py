@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
+from mitr.batches.views import Steps
 from mitr.config import LossConfig, ModelConfig
 from mitr.errors import MitrError
 from mitr.models.emt_dlfr import EMTDLFR, interleaved_sinusoids
 from mitr.models.network import Network
-from mitr.views import Steps
 from models.cases import LABELS, ModelContract, close, moved
 from models.made import ALL_PRESENT, DIMS, LENGTHS, drop_half, make_view, take_away, targets
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from mitr.batches.views import Steps
 from mitr.config import LossConfig, ModelConfig
 from mitr.losses.subspaces import central_moments, orthogonality
 from mitr.models.misa import MISA
-from mitr.views import Steps
 from models.released import (
     Golden,
     by_prefix,

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from mitr.batches.views import Targets
 from mitr.config import ModelConfig
 from mitr.models.mitr_dnet import MitrDNet, States
-from mitr.views import Targets
 from models.released_mitr_dnet import ENCODER, RELEASE_NAME, load_release, our_names, released_views
 
 RELEASED = ModelConfig(reversal="channel", causal=True, skip_zero_positions=True)

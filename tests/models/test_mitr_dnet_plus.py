@@ -3,11 +3,11 @@
 import pytest
 import torch
 
+from mitr.batches.views import Targets
 from mitr.config import LossConfig, ModelConfig
 from mitr.errors import MitrError
 from mitr.losses.task import Classification
 from mitr.models.mitr_dnet_plus import MitrDNetPlus
-from mitr.views import Targets
 from models.cases import ModelContract, close, moved
 from models.made import ALL_PRESENT, DIMS, LENGTHS, drop_half, make_view, take_away
 

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
+from mitr.batches.views import Steps
 from mitr.config import LossConfig, ModelConfig
 from mitr.errors import MitrError
 from mitr.models.mult import MulT
 from mitr.models.network import Network
-from mitr.views import Steps
 from models.cases import LABELS, ModelContract, close, moved
 from models.made import ALL_PRESENT, DIMS, LENGTHS, choose, drop_half, make_view, take_away, targets
 

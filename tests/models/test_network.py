@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mitr.batches.views import Steps, Targets
 from mitr.config import LossConfig, ModelConfig, TextConfig
 from mitr.models.base import Model
 from mitr.models.mitr_dnet import MitrDNet
 from mitr.models.network import Network
 from mitr.text.encoder import TextEncoder
-from mitr.views import Steps, Targets
 from models.cases import LABELS, close
 from models.made import ALL_PRESENT, DIMS, drop_half, make_view, take_away, targets
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from mitr.batches.views import Steps, Targets
 from mitr.config import LossConfig, ModelConfig
 from mitr.models.self_mm import SelfMM, UnimodalLabels
-from mitr.views import Steps, Targets
 from models.released import (
     Golden,
     by_prefix,

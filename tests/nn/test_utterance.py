@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from mitr.batches.views import Steps
 from mitr.nn.utterance import PooledEncoder, RecurrentEncoder, summary_of
-from mitr.views import Steps
 
 VALUES = torch.tensor([[[1.0, 2.0], [3.0, 6.0], [9.0, 9.0]], [[5.0, 5.0], [7.0, 7.0], [9.0, 9.0]]])
 VALID = torch.tensor([[True, True, False], [False, False, False]])

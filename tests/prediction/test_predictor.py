@@ -16,12 +16,12 @@ from made import options
 from made_clips import moving_squares, silence, tone
 from made_talks import face_at, talk, words_for
 from mitr.__main__ import main
+from mitr.batches.examples import Examples
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
 from mitr.evaluation import calibrating
 from mitr.evaluation.predicting import predict_under
 from mitr.evaluation.shapley import COMPLETE
-from mitr.examples import Examples
 from mitr.media.cache import Cache
 from mitr.media.captions import Cue, Transcript
 from mitr.media.options import SpeechConfig

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from mitr.batches.views import Steps, with_cls, without_cls
 from mitr.config import TextConfig
 from mitr.errors import MitrError
 from mitr.nn.dropout import Dropout
-from mitr.text.encoder import TextEncoder, with_cls, without_cls
+from mitr.text.encoder import TextEncoder
 from mitr.text.memory import MEMORY
-from mitr.views import Steps
 
 IDS = ((101, 2023, 3185, 2001, 2307, 102), (101, 10634, 102), (), (101, 100, 3185, 102))
 

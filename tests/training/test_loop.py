@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from made import options
+from mitr.batches.views import Targets
 from mitr.config import ImbalanceConfig, LossConfig, ModelConfig, RunConfig
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
@@ -16,7 +17,6 @@ from mitr.losses.imbalance import rarity
 from mitr.models.mitr_dnet import MitrDNet
 from mitr.training.loop import Trainer
 from mitr.training.run import Run, check_fit, resume, train
-from mitr.views import Targets
 from training.test_run import assert_same_run
 
 BALANCED = ImbalanceConfig(weighting="lds", sampling="balanced", bins=6)

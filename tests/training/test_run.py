@@ -18,7 +18,7 @@ from mitr.config import LossConfig, MissingConfig, ModelConfig, RunConfig
 from mitr.data.store import Dataset
 from mitr.data.synth import synthesise
 from mitr.errors import MitrError
-from mitr.training import checkpoint
+from mitr.runs import checkpoint
 from mitr.training.loop import Trainer
 from mitr.training.run import Run, resume, train
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 
-from mitr.examples import Batches, Examples
+from mitr.batches.examples import Examples
+from mitr.batches.sampler import LengthSortedBatches
 from mitr.models.network import Network
 
 SAMPLES, BATCH, PASSES = 128, 32, 3
@@ -19,7 +20,7 @@ def milliseconds_per_sample(network: Network, examples: Examples) -> float:
         network.text.known = {}  # nothing of what was read before
     batches = [
         examples.collate([examples[p] for p in positions if p < SAMPLES])
-        for positions in Batches(examples.costs()[:SAMPLES], BATCH)
+        for positions in LengthSortedBatches(examples.costs()[:SAMPLES], BATCH)
     ]
     passes = []
     for _ in range(PASSES):

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mitr.batches.examples import Examples
 from mitr.bench.cost import milliseconds_per_sample, peak_memory_mb, reset_peak_memory
 from mitr.bench.plan import Check, Job
 from mitr.data.store import Dataset
 from mitr.evaluation.calibrating import FILE, calibrated, enough_clips
 from mitr.evaluation.predicting import predict_under
 from mitr.evaluation.shapley import shapley, summary
-from mitr.examples import Examples
 from mitr.files import read_json, replacing, write_json
 from mitr.missing.protocols import PROTOCOLS, Condition
 from mitr.models.network import Network

@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 import torch
 
+from mitr.batches.examples import Examples
+from mitr.batches.hiding import hide
+from mitr.batches.views import View, to_device, trimmed
 from mitr.config import PUBLISHED_SEEDS
 from mitr.data.schema import MODALITIES
 from mitr.evaluation.sharing import Questions
-from mitr.examples import Examples
 from mitr.missing.protocols import Condition, at_rates
 from mitr.models.network import Network, Output
-from mitr.views import View, hide, to_device, trimmed
 
 
 def predict_under(

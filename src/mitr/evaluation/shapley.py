@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mitr.batches.examples import Examples
 from mitr.data.schema import MODALITIES
 from mitr.errors import MitrError
 from mitr.evaluation.metrics import Array
 from mitr.evaluation.predicting import predict_under
-from mitr.examples import Examples
 from mitr.missing import schedules
 from mitr.missing.masks import Mask
 from mitr.missing.protocols import Condition

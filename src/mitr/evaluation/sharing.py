@@ -10,11 +10,12 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 import numpy as np
 import torch
 
-from mitr.examples import Examples
+from mitr.batches.examples import Examples
+from mitr.batches.hiding import hide
+from mitr.batches.views import Steps
 from mitr.missing.masks import Mask, inside
 from mitr.missing.protocols import Condition
 from mitr.missing.schedules import Extent, Masks
-from mitr.views import Steps, hide
 
 WINDOW = 1024  # views
 

@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from mitr.batches.views import Steps
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
 from mitr.evaluation.predicting import predict_under
 from mitr.evaluation.shapley import COMPLETE
 from mitr.models.network import Network
 from mitr.training.run import Run
-from mitr.views import Steps
 
 TOLERANCE = 1e-4
 BATCHES = ((1, 1), (1, 9), (2, 30), (13, 40))  # samples, longest

@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mitr.batches.views import Steps, all_missing, without_cls
 from mitr.data.schema import MODALITIES
 from mitr.errors import MitrError
 from mitr.export.padded import OPSET, padded, take
 from mitr.models.network import Network
-from mitr.text.encoder import TextEncoder, without_cls
-from mitr.views import Steps, all_missing
+from mitr.text.encoder import TextEncoder
 
 MASKS = ("valid", "available")
 FOREIGN = ("torch", "transformers", "builtins")  # modules that know how to be exported

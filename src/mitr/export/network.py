@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from mitr.batches.views import Steps, Targets, View
 from mitr.errors import MitrError
 from mitr.export.engine import ABOUT, OnnxEngine, Part, read_about
 from mitr.files import sha256
 from mitr.models.network import Network, Output
 from mitr.text.encoder import TextEncoder
 from mitr.training.run import Run
-from mitr.views import Steps, Targets, View
 
 FOLDER = "onnx"  # inside a run
 KEPT_BYTES = 64 << 20  # of text states

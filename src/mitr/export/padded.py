@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mitr.batches.views import Steps, View
 from mitr.models.base import Model
 from mitr.models.mitr_dnet import MitrDNet
 from mitr.models.yardsticks import MeanLabel
@@ -23,7 +24,6 @@ from mitr.nn.simsiam import SimSiamHead
 from mitr.nn.temporal import BidirectionalTemporal
 from mitr.nn.unimodal import UnimodalEncoder, sinusoids
 from mitr.nn.utterance import PooledEncoder
-from mitr.views import Steps, View
 
 EPS = 1e-5  # of BatchNorm1d
 OPSET = 20

@@ -5,9 +5,9 @@ from functools import partial
 
 from torch import Tensor, nn
 
+from mitr.batches.views import Targets
 from mitr.config import ImbalanceConfig
 from mitr.losses import imbalance, masked
-from mitr.views import Targets
 
 Error = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # prediction, truth, mask, weights, each (B,) -> ()
 

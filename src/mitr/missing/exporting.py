@@ -3,11 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
+from mitr.batches.examples import Examples
 from mitr.config import TextConfig
 from mitr.data.normalize import Normalizer
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
-from mitr.examples import Examples
 from mitr.missing.protocols import PROTOCOLS
 from mitr.missing.saved import SavedMasks, read_masks, write_masks
 from mitr.text.encoder import TextEncoder

@@ -6,9 +6,9 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from torch import Tensor, nn
 
+from mitr.batches.views import Targets, View, all_missing
 from mitr.config import ModelConfig
 from mitr.errors import MitrError
-from mitr.views import Targets, View, all_missing
 
 Options = TypeVar("Options")
 

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mitr.batches.views import Steps, Targets, View
 from mitr.config import LossConfig, ModelConfig
 from mitr.errors import MitrError
 from mitr.losses import masked
@@ -31,7 +32,6 @@ from mitr.nn.dropout import dropout
 from mitr.nn.recurrent import Recurrent
 from mitr.nn.simsiam import SimSiamHead
 from mitr.nn.utterance import summary_of
-from mitr.views import Steps, Targets, View
 
 
 @dataclass

@@ -17,12 +17,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from mitr.batches.views import Targets, View, with_cls
 from mitr.config import LossConfig, ModelConfig
 from mitr.losses.task import Task
 from mitr.models.base import Model, check_options, read_options
 from mitr.nn.utterance import PooledEncoder, RecurrentEncoder
-from mitr.text.encoder import with_cls
-from mitr.views import Targets, View
 
 
 @dataclass

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mitr.batches.views import Steps, Targets, View, with_cls
 from mitr.config import LossConfig, ModelConfig
 from mitr.errors import MitrError
 from mitr.losses import masked
@@ -30,8 +31,6 @@ from mitr.models.base import Model, check_options, read_options
 from mitr.nn.dropout import dropout
 from mitr.nn.masked import masked_mean
 from mitr.nn.recurrent import Recurrent
-from mitr.text.encoder import with_cls
-from mitr.views import Steps, Targets, View
 
 ORDER = ("text", "vision", "audio")  # of the vectors that the Transformer layer reads
 

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mitr.batches.views import Steps, Targets, View
 from mitr.config import LossConfig, ModelConfig
 from mitr.data.schema import MODALITIES
 from mitr.losses import masked
@@ -32,7 +33,6 @@ from mitr.nn.masked import precise
 from mitr.nn.simsiam import SimSiamHead
 from mitr.nn.temporal import BidirectionalTemporal
 from mitr.nn.unimodal import UnimodalEncoder
-from mitr.views import Steps, Targets, View
 
 WIDTH, LEVELS = 25, 4
 DIM = WIDTH * LEVELS  # D = 100, the common width

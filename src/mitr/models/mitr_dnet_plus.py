@@ -17,6 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from mitr.batches.views import Steps, Targets, View
 from mitr.config import LossConfig, ModelConfig
 from mitr.errors import MitrError
 from mitr.losses import masked
@@ -26,7 +27,6 @@ from mitr.nn.crossmodal import CrossmodalLayer, Dropouts
 from mitr.nn.dropout import Dropout, dropout
 from mitr.nn.masked import masked_mean
 from mitr.nn.utterance import summary_of
-from mitr.views import Steps, Targets, View
 
 
 @dataclass

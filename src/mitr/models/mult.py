@@ -18,13 +18,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mitr.batches.views import Targets, View, with_cls
 from mitr.config import LossConfig, ModelConfig
 from mitr.losses.task import Task
 from mitr.models.base import Model, check_options, read_options
 from mitr.nn.crossmodal import CrossmodalEncoder, CrossmodalOptions, StepProjection
 from mitr.nn.dropout import dropout
-from mitr.text.encoder import with_cls
-from mitr.views import Targets, View
 
 
 @dataclass

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from mitr.batches.views import Steps, Targets, View, all_missing, trimmed, without_cls
 from mitr.models.base import Model
-from mitr.text.encoder import TextEncoder, without_cls
-from mitr.views import Steps, Targets, View, all_missing, trimmed
+from mitr.text.encoder import TextEncoder
 
 
 class Output(NamedTuple):

@@ -25,13 +25,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mitr.batches.views import NO_LABELS, Targets, View
 from mitr.config import LossConfig, ModelConfig
 from mitr.losses import masked
 from mitr.losses.task import Task
 from mitr.models.base import Model, check_options, read_options
 from mitr.nn.dropout import dropout
 from mitr.nn.utterance import RecurrentEncoder, summary_of
-from mitr.views import NO_LABELS, Targets, View
 
 
 @dataclass

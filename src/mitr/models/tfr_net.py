@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mitr.batches.views import Targets, View, with_cls
 from mitr.config import LossConfig, ModelConfig
 from mitr.data.schema import MODALITIES
 from mitr.losses import masked
@@ -31,8 +32,6 @@ from mitr.nn.crossmodal import CrossmodalEncoder, CrossmodalOptions, StepProject
 from mitr.nn.dropout import dropout
 from mitr.nn.masked import RowBatchNorm
 from mitr.nn.recurrent import Recurrent
-from mitr.text.encoder import with_cls
-from mitr.views import Targets, View
 
 
 @dataclass

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mitr.batches.views import Targets, View
 from mitr.config import LossConfig, ModelConfig
 from mitr.losses.task import Task
 from mitr.models.base import Model
 from mitr.nn.masked import masked_mean
-from mitr.views import Targets, View
 
 PENALTIES: tuple[float, ...] = tuple(np.logspace(0, 5, 21).tolist())
 

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mitr.batches.views import Steps
 from mitr.nn.dropout import dropout
 from mitr.nn.masked import RowBatchNorm, masked_mean, put_rows
 from mitr.nn.recurrent import Recurrent
-from mitr.views import Steps
 
 
 class PooledEncoder(nn.Module):

@@ -13,8 +13,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from mitr.batches.examples import Examples
 from mitr.evaluation.predicting import predict_under
-from mitr.examples import Examples
 from mitr.media.captions import Cue, Word
 from mitr.media.features import Span
 from mitr.media.reading import Reading

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from mitr.batches.examples import Examples
 from mitr.data.held import HeldDataset
 from mitr.data.schema import MODALITIES, DatasetInfo, Modality, Source
 from mitr.data.store import Sample
@@ -15,7 +16,6 @@ from mitr.errors import MitrError
 from mitr.evaluation.calibrating import LEVEL, calibrate_if_possible, carried
 from mitr.evaluation.predicting import predict_under
 from mitr.evaluation.shapley import COMPLETE, PREFIX, shapley
-from mitr.examples import Examples
 from mitr.media.cache import Cache
 from mitr.media.captions import Transcript
 from mitr.media.decode import audio_of, open_clip

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mitr.batches.views import Steps, in_front, without_cls
 from mitr.config import TextConfig
 from mitr.errors import MitrError
 from mitr.files import sha256
 from mitr.text import packed
 from mitr.text.memory import MEMORY, text_keys
-from mitr.views import Steps
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 VOCABULARY_SIZES = {"bert-base-uncased": 30522, "bert-base-cased": 28996, "bert-base-chinese": 21128, "minilm": 30522}
@@ -189,31 +189,6 @@ class TextEncoder(nn.Module):
         if None in ids:
             raise MitrError(f"the tokenizer of {name!r} has no unknown, [CLS] or [SEP] token, so mitr cannot use it")
         return ids
-
-
-def without_cls(steps: Steps) -> Steps:
-    """Make the first step, [CLS], the summary of the others."""
-    values, valid, available, content = (part[:, 1:] for part in steps[:4])
-    return Steps(values, valid, available, content, steps.values[:, 0])
-
-
-def with_cls(steps: Steps) -> Steps:
-    """Make the summary the first step again, an observed one without content; nothing changes where there is none."""
-    if steps.summary is None:
-        return steps
-    there = steps.present[:, None]
-    values = torch.cat([steps.summary[:, None], steps.values], dim=1)
-    valid, available = (torch.cat([there, part], dim=1) for part in (steps.valid, steps.available))
-    content = torch.cat([torch.zeros_like(there), steps.content], dim=1)
-    return Steps(values, valid, available, content)
-
-
-def in_front(steps: Steps) -> Steps:
-    """Move the valid steps of each sample to its front, in their order: models take padding to be behind."""
-    order = steps.valid.int().argsort(dim=1, descending=True, stable=True)
-    valid, available, content = (part.gather(1, order) for part in steps[1:4])
-    values = steps.values.gather(1, order[:, :, None].expand_as(steps.values)) * valid[:, :, None]
-    return Steps(values, valid, available, content, steps.summary)
 
 
 def _place(config: TextConfig) -> str:

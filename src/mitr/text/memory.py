@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mitr.views import Steps
+from mitr.batches.views import Steps
 
 
 class TextSet(NamedTuple):

@@ -20,17 +20,19 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from mitr.allocator import keep_memory
+from mitr.batches.examples import Examples
+from mitr.batches.hiding import hide
+from mitr.batches.sampler import LengthSortedBatches
+from mitr.batches.views import Batch, Targets, View, to_device
 from mitr.config import RunConfig, TrainConfig
 from mitr.errors import MitrError
 from mitr.evaluation.metrics import compute, family_of
-from mitr.examples import Batches, Examples
 from mitr.losses.imbalance import rarity
 from mitr.missing import schedules
 from mitr.missing.schedules import Masks
 from mitr.models.network import Network
-from mitr.training import checkpoint
+from mitr.runs import checkpoint
 from mitr.training.log import Row, TrainingLog
-from mitr.views import Batch, Targets, View, hide, to_device
 
 READING_BATCH = 64
 LOWER_IS_BETTER = {"loss": True, "mae": True, "corr": False, "f1": False}
@@ -78,7 +80,7 @@ class Trainer:
         self.accelerator = accelerator_for(config.train)
         self.network = network.to_device(self.accelerator.device)
         weights, chances = rare_labels(train, config)
-        self.order = Batches(train.costs(), config.train.batch_size, config.train.seed, chances)
+        self.order = LengthSortedBatches(train.costs(), config.train.batch_size, config.train.seed, chances)
         optimizer = torch.optim.Adam(parameter_groups(network, config.train), fused=True)
         self.wrapped: nn.Module
         self.wrapped, self.optimizer, self.loader = self.accelerator.prepare(
@@ -224,13 +226,13 @@ class Trainer:
 
     def _batches_of(self, examples: Examples) -> Iterator[Batch]:
         """A split in its own order, in every epoch the same."""
-        for positions in Batches(examples.costs(), 2 * self.config.train.batch_size):
+        for positions in LengthSortedBatches(examples.costs(), 2 * self.config.train.batch_size):
             yield to_device(examples.collate([examples[p] for p in positions]), self.accelerator.device)
 
     def _views(self, examples: Examples, masks: Masks | None) -> list[View]:
         """A whole split as a frozen text encoder reads it: in batches that no training option changes."""
         views = []
-        for positions in Batches(examples.costs(), READING_BATCH):
+        for positions in LengthSortedBatches(examples.costs(), READING_BATCH):
             batch = examples.collate([examples[p] for p in positions])
             views.append(batch.view if masks is None else self._hidden(batch, masks, examples))
         return views

@@ -17,21 +17,21 @@ import torch
 from accelerate.utils import set_seed
 
 import mitr
+from mitr.batches.examples import Examples
 from mitr.config import RunConfig, TextConfig
 from mitr.data.normalize import Normalizer
 from mitr.data.schema import Modality
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
-from mitr.examples import Examples
 from mitr.files import discard_partials, read_json, write_json
 from mitr.losses.task import task_of
 from mitr.missing.schedules import described_validation
 from mitr.models.network import Network
 from mitr.models.registry import build_model, model_class
 from mitr.models.yardsticks import Solved
+from mitr.runs import checkpoint
 from mitr.text.encoder import TextEncoder
 from mitr.threads import use_threads
-from mitr.training import checkpoint
 from mitr.training.log import TrainingLog
 from mitr.training.loop import Trainer
 from mitr.training.settling import settle

@@ -6,15 +6,17 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from mitr.batches.examples import Examples
+from mitr.batches.hiding import hide
+from mitr.batches.sampler import LengthSortedBatches
+from mitr.batches.views import View
 from mitr.config import RunConfig
 from mitr.evaluation.metrics import compute, family_of
-from mitr.examples import Batches, Examples
 from mitr.missing import schedules
 from mitr.missing.schedules import Masks
 from mitr.models.network import Network
 from mitr.models.yardsticks import Solved
 from mitr.training.log import Row
-from mitr.views import View, hide
 
 DRAWS = 5  # epochs of masks that are seen where every epoch has its own
 BATCH = 64
@@ -65,7 +67,7 @@ def _features(network: Network, examples: Examples, masks: Masks) -> np.ndarray:
 
 
 def _views(examples: Examples, masks: Masks) -> Iterator[tuple[list[int], View]]:
-    for positions in Batches(examples.costs(), BATCH):
+    for positions in LengthSortedBatches(examples.costs(), BATCH):
         batch = examples.collate([examples[p] for p in positions])
         yield positions, hide(batch.view, masks, batch.positions, examples.unknown)
 

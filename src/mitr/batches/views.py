@@ -10,8 +10,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mitr.missing.masks import Mask
-
 
 class Steps(NamedTuple):
     """One modality of a batch.
@@ -99,37 +97,35 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     return Batch(batch.positions.to(device), batch.labels.to(device), view, unimodal)
 
 
-def hide(view: View, masks: Mapping[str, Mask], positions: Tensor, unknown_token: int) -> dict[str, Steps]:
-    """The incomplete view: hidden rows become zero, hidden tokens unknown, absent modalities lose all steps.
-
-    Args:
-        view: the complete view; it is left as it is.
-        masks: modality -> Mask over all N samples of the split.
-        positions: (B,) int64 rows of the masks that belong to this batch.
-        unknown_token: the tokenizer's own unknown token.
-    """
-    rows = positions.cpu().numpy()
-    hidden: dict[str, Steps] = {}
-    for m, steps in view.items():
-        width = min(steps.valid.shape[1], masks[m].keep.shape[1])  # past the masks' width there is only padding
-        keep = torch.zeros_like(steps.valid)
-        keep[:, :width] = torch.from_numpy(masks[m].keep[rows, :width]).to(keep.device)
-        absent = torch.from_numpy(masks[m].absent[rows]).to(keep.device)[:, None]
-        valid = steps.valid & ~absent
-        available = steps.available & keep & valid
-        if steps.values.is_floating_point():
-            values = steps.values * available[:, :, None]
-        else:
-            values = torch.where(available, steps.values, torch.full_like(steps.values, unknown_token))
-            values = values * valid
-        hidden[m] = Steps(values, valid, available, steps.content & valid)
-    return hidden
-
-
 def trimmed(steps: Steps) -> Steps:
     """Without the steps that are padding in all samples; two stay, as where samples are padded."""
     longest = max(2, int(steps.valid.sum(dim=1).max()))
     values, valid, available, content = (part[:, :longest] for part in steps[:4])
+    return Steps(values, valid, available, content, steps.summary)
+
+
+def without_cls(steps: Steps) -> Steps:
+    """Make the first step, [CLS], the summary of the others."""
+    values, valid, available, content = (part[:, 1:] for part in steps[:4])
+    return Steps(values, valid, available, content, steps.values[:, 0])
+
+
+def with_cls(steps: Steps) -> Steps:
+    """Make the summary the first step again, an observed one without content; nothing changes where there is none."""
+    if steps.summary is None:
+        return steps
+    there = steps.present[:, None]
+    values = torch.cat([steps.summary[:, None], steps.values], dim=1)
+    valid, available = (torch.cat([there, part], dim=1) for part in (steps.valid, steps.available))
+    content = torch.cat([torch.zeros_like(there), steps.content], dim=1)
+    return Steps(values, valid, available, content)
+
+
+def in_front(steps: Steps) -> Steps:
+    """Move the valid steps of each sample to its front, in their order: models take padding to be behind."""
+    order = steps.valid.int().argsort(dim=1, descending=True, stable=True)
+    valid, available, content = (part.gather(1, order) for part in steps[1:4])
+    values = steps.values.gather(1, order[:, :, None].expand_as(steps.values)) * valid[:, :, None]
     return Steps(values, valid, available, content, steps.summary)
 
 

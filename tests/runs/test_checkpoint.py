@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mitr.errors import MitrError
-from mitr.training import checkpoint
+from mitr.runs import checkpoint
 
 
 def test_round_trip(tmp_path: Path) -> None:

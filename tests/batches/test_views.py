@@ -6,9 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mitr.batches.hiding import hide
+from mitr.batches.views import Steps, all_missing, trimmed
 from mitr.missing import masks
 from mitr.missing.masks import Mask
-from mitr.views import Steps, all_missing, hide, trimmed
 
 CLS, SEP, UNK = 101, 102, 100
 

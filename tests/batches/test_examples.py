@@ -9,12 +9,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mitr.batches.examples import Examples
+from mitr.batches.sampler import LengthSortedBatches
 from mitr.config import NormalizeConfig, TextConfig
 from mitr.data.normalize import Normalizer
 from mitr.data.schema import DatasetInfo, Modality, Source
 from mitr.data.store import Dataset, Sample, write_store
 from mitr.errors import MitrError
-from mitr.examples import Batches, Examples
 from mitr.text.encoder import TextEncoder
 
 AUDIO = [np.arange(1, 2 * n + 1, dtype=np.float32).reshape(n, 2) for n in (3, 1, 4)]
@@ -187,7 +188,7 @@ class TestBatches:
         st.none() | st.integers(0, 2**32 - 1),
     )
     def test_they_are_a_permutation(self, lengths: np.ndarray, size: int, seed: int | None) -> None:
-        batches = Batches(lengths, size, seed)
+        batches = LengthSortedBatches(lengths, size, seed)
         batches.epoch = 3
         made = list(batches)
         assert sorted(p for batch in made for p in batch) == list(range(len(lengths)))
@@ -200,7 +201,7 @@ class TestBatches:
         lengths = np.random.default_rng(0).integers(1, 50, 300)
 
         def order(seed: int, epoch: int) -> list[list[int]]:
-            batches = Batches(lengths, 8, seed)
+            batches = LengthSortedBatches(lengths, 8, seed)
             batches.epoch = epoch
             return list(batches)
 
@@ -215,7 +216,7 @@ class TestBatches:
 
     def test_chances_decide_how_often_a_sample_comes(self) -> None:
         chances = np.array([0.5, 0.5, 0] * 40) / 40
-        batches = Batches(np.arange(120), 8, 1, chances)
+        batches = LengthSortedBatches(np.arange(120), 8, 1, chances)
 
         def drawn(epoch: int) -> list[int]:
             batches.epoch = epoch
@@ -237,16 +238,16 @@ class TestBatches:
             return sum(len(b) * lengths[b].max() for b in batches) - lengths.sum()
 
         in_order = [list(range(i, i + 8)) for i in range(0, 640, 8)]
-        assert padding(list(Batches(lengths, 8, 0))) < padding(in_order) / 5
+        assert padding(list(LengthSortedBatches(lengths, 8, 0))) < padding(in_order) / 5
 
     def test_training_does_not_go_from_short_to_long(self) -> None:
         lengths = np.arange(128)
-        first_of_each = [batch[0] for batch in Batches(lengths, 8, 0)]
+        first_of_each = [batch[0] for batch in LengthSortedBatches(lengths, 8, 0)]
         assert first_of_each != sorted(first_of_each)
 
     def test_without_a_seed_windows_come_in_order(self) -> None:
         lengths = np.array([3, 1, 2] * 16)
-        batches = list(Batches(lengths, 2))
+        batches = list(LengthSortedBatches(lengths, 2))
         window = sorted(range(32), key=lambda p: (lengths[p], p))
         assert batches[:16] == [window[i : i + 2] for i in range(0, 32, 2)]
         assert sorted(p for batch in batches[16:] for p in batch) == list(range(32, 48))

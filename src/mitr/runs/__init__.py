@@ -1,0 +1,1 @@
+"""Run folders: what training leaves behind, and how a network is built from it again."""
