@@ -60,8 +60,8 @@ def work_of(what: str, value: float, samples: int) -> Callable[[], object]:
     """An epoch of training (or an evaluation, for the rates) with one thing as it is asked for."""
     import torch
 
-    from mitr.config import RunConfig
     from mitr.evaluation.predicting import predict_at_rates
+    from mitr.runs.config import RunConfig
     from mitr.training import run as runs
     from mitr.training.loop import Trainer
 

@@ -60,8 +60,8 @@ def main() -> None:
 
 def prepare(model: str, place: Path) -> float:
     """Train a run for an epoch, export it twice; seconds of the first export."""
-    from mitr.config import RunConfig
     from mitr.export.exporting import export_onnx
+    from mitr.runs.config import RunConfig
     from mitr.training.run import train
 
     config = RunConfig()

@@ -54,10 +54,10 @@ def measured(name: str, quick: bool) -> dict[str, Any]:
     """One case."""
     import torch
 
-    from mitr.config import RunConfig
     from mitr.evaluation.predicting import predict_at_rates
     from mitr.evaluation.sharing import Questions
     from mitr.missing.protocols import at_rates
+    from mitr.runs.config import RunConfig
     from mitr.text.memory import MEMORY
     from mitr.training import run as runs
 

@@ -84,7 +84,7 @@ def measured(name: str, quick: bool) -> dict[str, Any]:
     """One case."""
     import torch
 
-    from mitr.config import RunConfig
+    from mitr.runs.config import RunConfig
     from mitr.training import run as runs
     from mitr.training.loop import Trainer
 

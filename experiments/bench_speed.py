@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 
 from mitr.bench.run import run_bench
-from mitr.config import RunConfig, TrainConfig
+from mitr.config import TrainConfig
 from mitr.files import replacing
+from mitr.runs.config import RunConfig
 
 MODELS, SEEDS, EPOCHS, TRIES = ["misa", "lmf", "self-mm", "mitr-dnet"], [0, 1, 2, 3], 4, 2
 

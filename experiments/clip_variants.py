@@ -45,8 +45,8 @@ def main() -> None:
 
 def trained(place: Path) -> tuple[Path, dict[str, Any]]:
     """A run on made clips, and what it says of its validation split."""
-    from mitr.config import RunConfig
     from mitr.media.extracting import extract
+    from mitr.runs.config import RunConfig
     from mitr.training.run import train
 
     (place / "clips").mkdir()

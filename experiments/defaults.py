@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 from ict_mmmo import fold_data
 
-from mitr.config import RunConfig
 from mitr.files import write_json
+from mitr.runs.config import RunConfig
 from mitr.training.log import read_history
 from mitr.training.run import resume, train
 

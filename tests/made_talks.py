@@ -12,6 +12,7 @@ from made_clips import speechlike, write_clip
 from made_faces import Drawn, picture
 from mitr.data.store import Dataset
 from mitr.media.extracting import extract
+from mitr.runs.config import ModelConfig
 from mitr.training.run import Run, train
 
 GOOD = ["I loved this film, it is wonderful", "a great story and great fun", "what a beautiful and happy ending"]
@@ -77,5 +78,5 @@ def talks_data(assets: None, clips: Path, talks_cache: Path, tmp_path_factory: p
 def talks_run(talks_data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run that was trained on them."""
     config = options(8, lr=3e-3)
-    config.model.name = "mitr-dnet-plus"
+    config.model = ModelConfig("mitr-dnet-plus")
     return train(talks_data, tmp_path_factory.mktemp("talks") / "run", config, quiet=True)

@@ -7,8 +7,8 @@ import pytest
 
 from mitr.bench.plan import Job
 from mitr.bench.work import Facts
-from mitr.config import RunConfig
 from mitr.processes import run_jobs
+from mitr.runs.config import RunConfig
 from working import act
 
 

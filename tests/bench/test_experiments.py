@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from mitr.bench.experiments import (
-    LARGEST,
     PUBLISHED,
     experiments_table,
     find_experiment,
@@ -18,6 +17,7 @@ from mitr.data.verifying import KNOWN_SHA256
 from mitr.errors import MitrError
 from mitr.evaluation.metrics import metric_keys
 from mitr.models.registry import MODELS, build_model
+from mitr.plain_yaml import LARGEST
 
 ROOT = Path(__file__).parents[2]
 FILES = list_experiments(ROOT / PUBLISHED)
@@ -77,7 +77,7 @@ def test_the_options_of_a_published_row_are_its_models(path: Path) -> None:
     row = read_experiment(path)
     if row.model not in MODELS:
         pytest.skip(f"{row.model} is not in the registry")
-    build_model({"text": 16, "audio": 8, "vision": 8}, row.config.model, row.config.loss)
+    build_model(row.model, {"text": 16, "audio": 8, "vision": 8}, row.config.model.options)
 
 
 def test_all_rows_are_there() -> None:
@@ -184,12 +184,12 @@ def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
     [
         ("", "holds no keys"),
         ("- a\n- b\n", "holds no keys"),
-        ("a: [1\n", "is not YAML"),
-        ("[" * 5000, "is not YAML"),
-        ("title: " + "9" * 5000, "is not YAML"),
-        ("title: 2024-99-99", "is not YAML"),
+        ("a: [1\n", "cannot be read as YAML"),
+        ("[" * 5000, "cannot be read as YAML"),
+        ("title: " + "9" * 5000, "cannot be read as YAML"),
+        ("title: 2024-99-99", "cannot be read as YAML"),
         ("title: &a [x, x]\nsource: *a", "aliases"),
-        ("!!python/object/apply:os.system ['true']", "is not YAML"),
+        ("!!python/object/apply:os.system ['true']", "cannot be read as YAML"),
         ("# " + "x" * LARGEST, "is larger than 64 KiB"),
     ],
 )

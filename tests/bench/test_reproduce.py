@@ -14,9 +14,10 @@ import pytest
 from mitr.__main__ import main
 from mitr.bench.experiments import DataFile, Experiment
 from mitr.bench.reproduce import as_markdown, compare, reproduce
-from mitr.config import EncoderChoice, MissingConfig, RunConfig, TextConfig
+from mitr.config import EncoderChoice, MissingConfig, TextConfig
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
+from mitr.runs.config import RunConfig
 
 DIGEST = "ab" * 32
 ROW = Experiment(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mitr.batches.examples import Examples
 from mitr.batches.views import Steps
-from mitr.config import LossConfig, ModelConfig, TextConfig
+from mitr.config import TextConfig
 from mitr.data.normalize import Normalizer
 from mitr.data.schema import MODALITIES
 from mitr.data.store import Dataset
@@ -34,7 +34,7 @@ def conditions_of(protocol: str) -> tuple[Condition, ...]:
 def network_of(data: Dataset, model: str, text: TextEncoder | None = None) -> Network:
     dims = {m: about.dim or 0 for m, about in data.info.modalities.items()}
     torch.manual_seed(0)
-    built = build_model(dims | ({"text": text.dim} if text else {}), ModelConfig(model), LossConfig())
+    built = build_model(model, dims | ({"text": text.dim} if text else {}))
     return Network(built, text, prior=7.0).eval()
 
 

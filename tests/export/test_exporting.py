@@ -25,6 +25,8 @@ from mitr.export.exporting import data_of, export_onnx
 from mitr.export.graphs import ModelGraph, TextGraph, write_graph
 from mitr.export.network import OnnxNetwork
 from mitr.files import sha256
+from mitr.models.mult import MultOptions
+from mitr.runs.config import ModelConfig
 from mitr.training.run import Run, train
 
 WITH_TEXT = {
@@ -170,9 +172,9 @@ def test_int8_is_for_text_encoders(classes_run: Run, tmp_path: Path) -> None:
 
 def test_answers_that_depend_on_padding_are_refused(small: Dataset, tmp_path: Path) -> None:
     config = options(1)
-    config.model.name, config.model.options = "mult", {"released": True, "layers": 1, "width": 4, "heads": 1}
+    config.model = ModelConfig("mult", MultOptions(released=True, layers=1, width=4, heads=1))
     run = train(small, tmp_path / "run", config, quiet=True, calibrate=False)
-    with pytest.raises(MitrError, match=r"under model\.options\.released padding counts like real steps"):
+    with pytest.raises(MitrError, match=r"under model\.released padding counts like real steps"):
         export_onnx(run)
 
 

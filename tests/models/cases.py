@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mitr.batches.views import Steps, Targets
-from mitr.config import LossConfig, ModelConfig
 from mitr.losses.task import Classification
 from mitr.models.base import Model
 from mitr.models.network import Network
@@ -64,7 +63,7 @@ class ModelContract:
     def build(self, modalities: tuple[str, ...] = MODALITIES, seed: int = 0) -> Model:
         """The model with random weights, normalisation statistics that are not their defaults, in evaluation mode."""
         torch.manual_seed(seed)
-        model = build_model({m: DIMS[m] for m in modalities}, ModelConfig(name=self.name), LossConfig())
+        model = build_model(self.name, {m: DIMS[m] for m in modalities})
         for name, tensor in model.state_dict().items():
             if name.endswith("running_mean"):
                 tensor.normal_(0, 0.1)
@@ -171,7 +170,7 @@ class ModelContract:
             pytest.skip(f"{self.name} is for labels on a scale")
         torch.manual_seed(0)
         task = Classification(("angry", "calm", "sad"))
-        model = build_model(DIMS, ModelConfig(name=self.name), LossConfig(), task).train()
+        model = build_model(self.name, DIMS, task=task).train()
         labels = torch.tensor([0.0, 2.0, torch.nan, 1.0, 2.0])
         model.begin(targets(labels))
         complete = make_view(LENGTHS)

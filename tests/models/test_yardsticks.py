@@ -8,17 +8,18 @@ import torch
 from sklearn.linear_model import Ridge as SklearnRidge
 from sklearn.preprocessing import StandardScaler
 
-from mitr.config import LossConfig, ModelConfig, RunConfig, TrainConfig
+from mitr.config import TrainConfig
 from mitr.data.store import Dataset
 from mitr.models.registry import build_model
 from mitr.models.yardsticks import PENALTIES, Ridge
 from mitr.nn.masked import masked_mean
+from mitr.runs.config import ModelConfig, RunConfig
 from mitr.training.run import train
 from models.made import DIMS, LENGTHS, make_view, pad, targets
 
 
 def ridge() -> Ridge:
-    model = build_model(DIMS, ModelConfig(name="ridge"), LossConfig())
+    model = build_model("ridge", DIMS)
     assert isinstance(model, Ridge)
     return model
 

@@ -10,11 +10,12 @@ import torch
 
 from made import options
 from mitr.batches.views import Targets
-from mitr.config import ImbalanceConfig, LossConfig, ModelConfig, RunConfig
+from mitr.config import ImbalanceConfig
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
 from mitr.losses.imbalance import rarity
 from mitr.models.mitr_dnet import MitrDNet
+from mitr.runs.config import ModelConfig, RunConfig
 from mitr.training.loop import Trainer
 from mitr.training.run import Run, check_fit, resume, train
 from training.test_run import assert_same_run
@@ -79,7 +80,7 @@ def test_resumed_with_balanced_draws_gives_the_same_numbers(
 ) -> None:
     data, config = emotions if classes else small, with_imbalance(BALANCED, 3)
     if classes:
-        config.loss = LossConfig(unimodal=0.5)
+        config.model = ModelConfig.of(loss_unimodal=0.5)
     train(data, tmp_path / "whole", config, quiet=True)
     original = Trainer._train_epoch
 
@@ -97,7 +98,7 @@ def test_resumed_with_balanced_draws_gives_the_same_numbers(
 
 
 def test_labels_of_single_modalities_reach_the_losses(emotions: Dataset, tmp_path: Path, taught: list[Targets]) -> None:
-    config = replace(options(1, select="loss"), loss=LossConfig(unimodal=0.5))
+    config = replace(options(1, select="loss"), model=ModelConfig.of(loss_unimodal=0.5))
     run = train(emotions, tmp_path / "run", config, quiet=True)
     own = emotions.modality_labels["vision"][emotions.indices("train")]
     assert all(targets.unimodal.keys() == {"text", "audio", "vision"} for targets in taught)
@@ -126,7 +127,7 @@ def test_classes_are_learned_and_selected_by_f1(emotions: Dataset, tmp_path: Pat
 
 def test_a_separate_teacher_of_classes(emotions: Dataset, tmp_path: Path) -> None:
     config = options(1)
-    config.model = ModelConfig(teacher="separate")
+    config.model = ModelConfig.of(teacher="separate")
     run = train(emotions, tmp_path / "run", config, quiet=True)
     assert Run(run.folder / "teacher").config.train.select == "f1"
     assert run.network().prior.shape == (4,)

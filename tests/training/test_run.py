@@ -14,11 +14,12 @@ import torch
 
 import mitr
 from made import options, run_files
-from mitr.config import LossConfig, MissingConfig, ModelConfig, RunConfig
+from mitr.config import MissingConfig
 from mitr.data.store import Dataset
 from mitr.data.synth import synthesise
 from mitr.errors import MitrError
 from mitr.runs import checkpoint
+from mitr.runs.config import ModelConfig, RunConfig
 from mitr.training.loop import Trainer
 from mitr.training.run import Run, resume, train
 
@@ -158,7 +159,7 @@ def test_selection_by_loss_and_corr(small: Dataset, tmp_path: Path) -> None:
 
 def test_a_separate_teacher_is_trained_first_and_stays_frozen(small: Dataset, tmp_path: Path) -> None:
     config = options(2)
-    config.model = ModelConfig(teacher="separate")
+    config.model = ModelConfig.of(teacher="separate")
     run = train(small, tmp_path / "run", config, quiet=True)
     teacher = Run(tmp_path / "run" / "teacher")
     assert teacher.finished
@@ -182,7 +183,8 @@ def test_a_frozen_encoder_is_not_stored_a_tuned_one_is(small_text: Dataset, tmp_
 
 def test_switching_losses_off_by_their_weights(small: Dataset, tmp_path: Path) -> None:
     config = options(1)
-    config.loss = LossConfig(1, 1, 0, 0, 0, 0, 0)
+    off = ("simsiam", "reconstruction", "distill_fused", "distill_unimodal", "invariance")
+    config.model = ModelConfig.of(**{f"loss_{term}": 0.0 for term in off})
     run = train(small, tmp_path / "run", config, quiet=True)
     row = pd.read_csv(run.folder / "history.csv").iloc[0]
     assert "valid_loss" not in row
@@ -236,7 +238,7 @@ def test_a_run_stopped_while_its_teacher_trains_is_resumed(
     small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = options(2)
-    config.model = ModelConfig(teacher="separate")
+    config.model = ModelConfig.of(teacher="separate")
     train(small, tmp_path / "whole", config, quiet=True)
     original = Trainer._train_epoch
 

@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mitr.config import MissingConfig, RunConfig
+from mitr.config import MissingConfig
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
 from mitr.missing.protocols import PROTOCOLS, Protocol
-from mitr.models.registry import MODELS, build_model
+from mitr.models.registry import MODELS
+from mitr.plain_yaml import read_yaml
+from mitr.runs.config import DEFAULT_MODEL, ModelConfig, RunConfig
 
 YARDSTICKS = ("mean", "ridge")
 LONGEST = 80  # characters of a name that becomes part of file names
@@ -162,7 +164,8 @@ def _digest(data: Dataset, config: RunConfig) -> str:
 
     Options at their defaults are left out, so that a run keeps its key when another option comes into being.
     """
-    plain, given = RunConfig().to_json(), config.to_json()
+    plain, given = RunConfig(ModelConfig(config.model.name)).to_json(), config.to_json()
+    plain["model"]["name"] = DEFAULT_MODEL
     for section, name in (("train", "threads"), ("train", "device"), ("text", "memory_mb")):
         del given[section][name]
     changed = {
@@ -187,15 +190,7 @@ def _problems(
     per_rate: bool,
 ) -> Iterator[str]:
     if not entries:
-        yield f"no model is named; the models are {', '.join(MODELS)}"
-    for name, config in entries.items():
-        if config.model.name not in MODELS:
-            yield f"there is no model {config.model.name!r}; the models are {', '.join(MODELS)}"
-            continue
-        try:
-            build_model({"text": 8, "audio": 8, "vision": 8}, config.model, config.loss)
-        except MitrError as error:
-            yield f"{name}: {error}"
+        yield f"no model is named; the models are {', '.join(MODELS.names())}"
     if not protocols:
         yield f"no protocol is named; the protocols are {', '.join(PROTOCOLS)}"
     for name in protocols:
@@ -253,24 +248,46 @@ def entries_of(
     """Models by name, and variants: name -> sections of options that differ from `config`.
 
     Raises:
-        MitrError: a name given twice, or a variant with an unknown section or option.
+        MitrError: with all faults: a name given twice, no model of that name, or a variant with an unknown section or
+            option.
     """
     repeated = sorted({name for name in models if list(models).count(name) > 1})
-    if repeated:
-        raise MitrError(f"--models: {', '.join(repeated)} is named more than once")
-    entries = {name: replace(config, model=replace(config.model, name=name)) for name in models}
-    for name, sections in (variants or {}).items():
-        if not isinstance(name, str):
-            raise MitrError(f"the variant {name!r} needs a name in letters; write it in quotation marks")
-        if name in entries:
-            raise MitrError(f"the variant {name!r} has the name of a model; call it something else")
-        if not isinstance(sections, dict) or not all(isinstance(options, dict) for options in sections.values()):
-            raise MitrError(f"variant {name!r}: write sections of options, such as `model: {{name: mitr-dnet}}`")
-        options = config.to_json()
-        for section, changed in sections.items():
-            options[section] = options.get(section, {}) | changed
-        entries[name] = RunConfig.from_json(options, f"variant {name!r}")
+    faults = [f"--models: {', '.join(repeated)} is named more than once"] if repeated else []
+    entries: dict[str, RunConfig] = {}
+    for name, sections in [*((name, None) for name in models), *(variants or {}).items()]:
+        try:
+            entries[name] = (
+                replace(config, model=_model_of(name, config))
+                if sections is None
+                else (_variant(name, sections, config, taken=models))
+            )
+        except MitrError as error:
+            faults.append(str(error))
+    if len(faults) > 1:
+        raise MitrError("this benchmark cannot be run:\n" + "\n".join(f"- {fault}" for fault in faults))
+    if faults:
+        raise MitrError(faults[0])
     return entries
+
+
+def _variant(name: Any, sections: Any, config: RunConfig, taken: Sequence[str]) -> RunConfig:
+    if not isinstance(name, str):
+        raise MitrError(f"the variant {name!r} needs a name in letters; write it in quotation marks")
+    if name in taken:
+        raise MitrError(f"the variant {name!r} has the name of a model; call it something else")
+    if not isinstance(sections, dict) or not all(isinstance(options, dict) for options in sections.values()):
+        raise MitrError(f"variant {name!r}: write sections of options, such as `model: {{name: mitr-dnet}}`")
+    options = config.to_json()
+    if sections.get("model", {}).get("name", config.model.name) != config.model.name:
+        options |= {"model": {}, "loss": {}}  # the options of another model
+    for section, changed in sections.items():
+        options[section] = options.get(section, {}) | changed
+    return RunConfig.from_json(options, f"variant {name!r}")
+
+
+def _model_of(name: str, config: RunConfig) -> ModelConfig:
+    """A model with the options that the configuration has for it, or with its defaults."""
+    return config.model if name == config.model.name else ModelConfig(name)
 
 
 def read_variants(path: Path) -> dict[str, Any]:
@@ -279,12 +296,7 @@ def read_variants(path: Path) -> dict[str, Any]:
     Raises:
         MitrError: the file is missing or is not such a mapping.
     """
-    import yaml
-
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise MitrError(f"{path} cannot be read as YAML: {error}") from None
+    found = read_yaml(path)
     if not isinstance(found, dict):
         raise MitrError(f"{path} must map names of variants to sections of options")
     return found

@@ -17,7 +17,6 @@ from mitr.bench.compare import compare
 from mitr.bench.plan import Job, Plan, entries_of, make_plan, slug
 from mitr.bench.results import by_label_bin, tidy
 from mitr.bench.work import Facts, finished, perform, predictions_path
-from mitr.config import RunConfig
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
 from mitr.evaluation.calibrating import FILE
@@ -27,6 +26,7 @@ from mitr.files import discard_partials, read_json, replacing, write_json
 from mitr.missing.exporting import export_masks
 from mitr.processes import run_jobs
 from mitr.report.bench import Found, write_bench_report
+from mitr.runs.config import RunConfig
 
 STATES_MB = 4096  # of remembered text states in all processes together
 

@@ -7,15 +7,13 @@ from mitr.config import (
     PUBLISHED_SEEDS,
     EncoderChoice,
     ImbalanceConfig,
-    LossConfig,
     MissingConfig,
-    ModelConfig,
     NormalizeConfig,
-    RunConfig,
     TextConfig,
     TrainConfig,
 )
 from mitr.errors import MitrError
+from mitr.runs.config import ModelConfig, RunConfig
 
 
 def bench(
@@ -29,8 +27,6 @@ def bench(
     per_rate: bool = False,
     reference: str | None = None,
     jobs: int = 0,
-    model: ModelConfig = ModelConfig(),  # noqa: B008
-    loss: LossConfig = LossConfig(),  # noqa: B008
     text: TextConfig = TextConfig(),  # noqa: B008
     missing: MissingConfig = MissingConfig(),  # noqa: B008
     normalize: NormalizeConfig = NormalizeConfig(),  # noqa: B008
@@ -46,12 +42,11 @@ def bench(
         protocol: names, with commas between them: auilc, mean, modality-rate, combinations, blocks.
         seeds: seeds of the training runs, with commas between them.
         out: the folder for runs, masks, results and report.
-        variants: a YAML file with further entries, name -> sections of options that differ.
+        variants: a YAML file with further entries, name -> sections of options that differ; here a model's own
+            options are set.
         per_rate: protocol auilc trains one model per missing rate, as published.
         reference: the model that the others are tested against; otherwise the first.
         jobs: processes at a time; 0 for one per core.
-        model: the network; its name is replaced.
-        loss: weights of the loss terms.
         text: the text encoder.
         missing: what the student does not see, where the protocol leaves it open.
         normalize: scaling of features.
@@ -68,7 +63,7 @@ def bench(
         models=words_of(models),
         protocols=words_of(protocol),
         seeds=numbers_of(seeds),
-        config=RunConfig(model, loss, text, missing, normalize, train, imbalance),
+        config=RunConfig(ModelConfig(), text, missing, normalize, train, imbalance),
         variants=read_variants(Path(variants)) if variants else None,
         per_rate=per_rate,
         reference=reference,

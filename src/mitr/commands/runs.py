@@ -4,18 +4,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mitr.commands.wording import command_line
-from mitr.config import (
-    PUBLISHED_SEEDS,
-    ImbalanceConfig,
-    LossConfig,
-    MissingConfig,
-    ModelConfig,
-    NormalizeConfig,
-    RunConfig,
-    TextConfig,
-    TrainConfig,
-)
+from mitr.config import PUBLISHED_SEEDS, ImbalanceConfig, MissingConfig, NormalizeConfig, TextConfig, TrainConfig
 from mitr.errors import MitrError
+from mitr.runs.config import ModelConfig, RunConfig
 
 
 def train_run(
@@ -23,8 +14,7 @@ def train_run(
     *,
     out: str | None = None,
     resume: str | None = None,
-    model: ModelConfig = ModelConfig(),  # noqa: B008
-    loss: LossConfig = LossConfig(),  # noqa: B008
+    model: ModelConfig,
     text: TextConfig = TextConfig(),  # noqa: B008
     missing: MissingConfig = MissingConfig(),  # noqa: B008
     normalize: NormalizeConfig = NormalizeConfig(),  # noqa: B008
@@ -38,8 +28,7 @@ def train_run(
         data: the data set's folder; with --resume only if it has moved.
         out: the run folder to make.
         resume: the run folder to go on with; its own options are used.
-        model: the network.
-        loss: weights of the loss terms.
+        model: the model and its options.
         text: the text encoder.
         missing: what the student does not see.
         normalize: scaling of features.
@@ -52,7 +41,7 @@ def train_run(
     if resume is not None:
         if out is not None:
             raise MitrError("--resume names the run folder; --out does not go with it")
-        if RunConfig(model, loss, text, missing, normalize, train, imbalance) != RunConfig():
+        if RunConfig(model, text, missing, normalize, train, imbalance) != RunConfig():
             raise MitrError("a resumed run keeps its own options; leave out all but --resume, DATA and --quiet")
         if runs.Run(resume).finished:
             print(f"{resume} had finished already")
@@ -63,7 +52,7 @@ def train_run(
     else:
         if data is None or out is None:
             raise MitrError("name a data set and a run folder: mitr train DATA --out RUN (or mitr train --resume RUN)")
-        config = RunConfig(model, loss, text, missing, normalize, train, imbalance)
+        config = RunConfig(model, text, missing, normalize, train, imbalance)
         try:
             run = runs.train(data, out, config, quiet=quiet, command=command_line())
         except KeyboardInterrupt:
@@ -132,8 +121,7 @@ def robustness(
     rates: tuple[float, ...] | None = None,
     split: Literal["valid", "test"] = "test",
     metrics: Literal["auto", "mosi", "sims", "general"] = "auto",
-    model: ModelConfig = ModelConfig(),  # noqa: B008
-    loss: LossConfig = LossConfig(),  # noqa: B008
+    model: ModelConfig,
     text: TextConfig = TextConfig(),  # noqa: B008
     missing: MissingConfig = MissingConfig(),  # noqa: B008
     normalize: NormalizeConfig = NormalizeConfig(),  # noqa: B008
@@ -151,8 +139,7 @@ def robustness(
         rates: missing rates, written as [0.0,0.5]; otherwise those of AUILC.
         split: the split to report.
         metrics: the definitions to use; auto chooses by the label range.
-        model: the network.
-        loss: weights of the loss terms.
+        model: the model and its options.
         text: the text encoder.
         missing: what the student does not see.
         normalize: scaling of features.
@@ -162,7 +149,7 @@ def robustness(
     """
     from mitr.evaluation.robustness import robustness as run_robustness
 
-    config = RunConfig(model, loss, text, missing, normalize, train, imbalance)
+    config = RunConfig(model, text, missing, normalize, train, imbalance)
     try:
         found = run_robustness(
             data,

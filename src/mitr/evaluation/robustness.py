@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
-from mitr.config import PUBLISHED_SEEDS, MissingConfig, RunConfig
+from mitr.config import PUBLISHED_SEEDS, MissingConfig
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
 from mitr.evaluation.evaluate import data_facts, predict, shown_facts, warnings_for
@@ -17,6 +17,7 @@ from mitr.evaluation.metrics import chosen_family
 from mitr.evaluation.summary import Protocol, aggregate, rates_of, results_table, summarise
 from mitr.files import read_json, replacing, write_json
 from mitr.report.html import write_robustness_report
+from mitr.runs.config import RunConfig
 from mitr.training.run import Run, resume, train
 from mitr.training.settling import settle
 

@@ -55,7 +55,7 @@ def export_onnx(
         raise MitrError(f"--int8-text is for runs that read words with a text encoder, and {run.folder} has none")
     if getattr(getattr(network.model, "options", None), "released", None):
         raise MitrError(
-            f"{run.folder} cannot be exported: under model.options.released padding counts like real steps, so its "
+            f"{run.folder} cannot be exported: under model.released padding counts like real steps, so its "
             "answers depend on how a batch is padded, which a graph of open lengths does not know; train without it"
         )
     onnxruntime()  # said before the work, if it lacks

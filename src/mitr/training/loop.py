@@ -24,7 +24,7 @@ from mitr.batches.examples import Examples
 from mitr.batches.hiding import hide
 from mitr.batches.sampler import LengthSortedBatches
 from mitr.batches.views import Batch, Targets, View, to_device
-from mitr.config import RunConfig, TrainConfig
+from mitr.config import TrainConfig
 from mitr.errors import MitrError
 from mitr.evaluation.metrics import compute, family_of
 from mitr.losses.imbalance import rarity
@@ -32,6 +32,7 @@ from mitr.missing import schedules
 from mitr.missing.schedules import Masks
 from mitr.models.network import Network
 from mitr.runs import checkpoint
+from mitr.runs.config import RunConfig
 from mitr.training.log import Row, TrainingLog
 
 READING_BATCH = 64

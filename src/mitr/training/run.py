@@ -18,7 +18,7 @@ from accelerate.utils import set_seed
 
 import mitr
 from mitr.batches.examples import Examples
-from mitr.config import RunConfig, TextConfig
+from mitr.config import TextConfig
 from mitr.data.normalize import Normalizer
 from mitr.data.schema import Modality
 from mitr.data.store import Dataset
@@ -27,9 +27,11 @@ from mitr.files import discard_partials, read_json, write_json
 from mitr.losses.task import task_of
 from mitr.missing.schedules import described_validation
 from mitr.models.network import Network
-from mitr.models.registry import build_model, model_class
+from mitr.models.options import TeacherOptions
+from mitr.models.registry import build_model
 from mitr.models.yardsticks import Solved
 from mitr.runs import checkpoint
+from mitr.runs.config import RunConfig
 from mitr.text.encoder import TextEncoder
 from mitr.threads import use_threads
 from mitr.training.log import TrainingLog
@@ -270,7 +272,7 @@ def _continue(run: Run, data: Dataset, network: Network, quiet: bool, calibrate:
 
 
 def _fit(run: Run, data: Dataset, network: Network, quiet: bool) -> Run:
-    if run.config.model.teacher == "separate":
+    if isinstance(options := run.config.model.options, TeacherOptions) and options.teacher == "separate":
         teacher = _teacher(run, data, quiet).network()
         network = Network(network.model, network.text, network.special_tokens, network.prior.tolist(), teacher)
     normalizer = run.normalizer()
@@ -311,7 +313,8 @@ def _teacher(run: Run, data: Dataset, quiet: bool) -> Run:
     folder = run.folder / "teacher"
     if (folder / "run.json").exists():
         return resume(folder, data, quiet=quiet, calibrate=False)
-    alone = replace(run.config, model=replace(run.config.model, teacher="shared"))
+    shared = replace(run.config.model, options=replace(run.config.model.options, teacher="shared"))  # type: ignore[call-arg]
+    alone = replace(run.config, model=shared)
     alone = replace(alone, missing=replace(alone.missing, schedule="none", modality_rate=0.0, block_share=0.0))
     return train(data, folder, alone, quiet=quiet, command=run.about["command"], calibrate=False)
 
@@ -328,13 +331,14 @@ def _build(config: RunConfig, facts: dict[str, Any]) -> Network:
         )
     dims = {m: text.dim if m == "text" and text else about["dim"] for m, about in modalities.items()}
     use_threads(config.train.threads, dims)
-    model = build_model(dims, config.model, config.loss, task_of(config.imbalance, facts.get("classes")))
+    task = task_of(config.imbalance, facts.get("classes"))
+    model = build_model(config.model.name, dims, config.model.options, task)
     return Network(model, text, facts["special_tokens"], facts["prior"])
 
 
 def text_options(config: RunConfig) -> TextConfig:
     """The options of the text encoder, with what the model's kind adds to them."""
-    kind = model_class(config.model.name)
+    kind = config.model.kind
     finetune = config.text.finetune and not issubclass(kind, Solved)
     hidden = kind.hidden_tokens if config.text.hidden == "auto" else config.text.hidden
     return replace(config.text, finetune=finetune, hidden=hidden)

@@ -10,12 +10,12 @@ from mitr.batches.examples import Examples
 from mitr.batches.hiding import hide
 from mitr.batches.sampler import LengthSortedBatches
 from mitr.batches.views import View
-from mitr.config import RunConfig
 from mitr.evaluation.metrics import compute, family_of
 from mitr.missing import schedules
 from mitr.missing.schedules import Masks
 from mitr.models.network import Network
 from mitr.models.yardsticks import Solved
+from mitr.runs.config import RunConfig
 from mitr.training.log import Row
 
 DRAWS = 5  # epochs of masks that are seen where every epoch has its own
