@@ -60,9 +60,9 @@ def main() -> None:
 
 def prepare(model: str, place: Path) -> float:
     """Train a run for an epoch, export it twice; seconds of the first export."""
+    from mitr.api import train
     from mitr.config import RunConfig
     from mitr.export.exporting import export_onnx
-    from mitr.training.run import train
 
     config = RunConfig()
     config.model.name, config.train.max_epochs, config.text.finetune = model, 1, False
@@ -132,10 +132,10 @@ def answering(engine: str, folder: Path, threads: int) -> Any:
     import torch
 
     from mitr.batches.sampler import LengthSortedBatches
-    from mitr.training.run import Run
+    from mitr.runs.run import Run
 
     run = Run(folder)
-    network = run.network()
+    network = run.load_network()
     torch.set_num_threads(threads)  # opening a network sets them
 
     def answer(clips: Sequence[Any], size: int) -> list[Any]:

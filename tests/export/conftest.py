@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from made import options
+from mitr.api import train
 from mitr.data.store import Dataset
 from mitr.export.exporting import export_onnx
-from mitr.training.run import Run, train
+from mitr.runs.run import Run
 
 
 @pytest.fixture(scope="session")

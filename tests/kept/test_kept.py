@@ -17,11 +17,12 @@ import pandas as pd
 import pytest
 
 import mitr
+from mitr.api import resume
+from mitr.bench.evaluate import Evaluation
 from mitr.data.store import Dataset
-from mitr.evaluation.evaluate import Evaluation
 from mitr.evaluation.predicting import predict_at_rates
 from mitr.export.network import onnx_network
-from mitr.training.run import Run, resume
+from mitr.runs.run import Run
 
 HERE = Path(__file__).parent
 EXPECTED: dict[str, dict[str, Any]] = json.loads((HERE / "expected.json").read_text(encoding="utf-8"))

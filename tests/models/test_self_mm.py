@@ -9,6 +9,7 @@ import torch
 from pandas import read_csv
 
 from made import options
+from mitr.api import resume, train
 from mitr.batches.views import Targets
 from mitr.config import LossConfig, ModelConfig
 from mitr.data.store import Dataset
@@ -16,7 +17,6 @@ from mitr.losses.task import Classification
 from mitr.models.base import Model
 from mitr.models.self_mm import SelfMM, UnimodalLabels, Visit, unimodal_error
 from mitr.training.loop import Trainer
-from mitr.training.run import resume, train
 from models.cases import LABELS, MODALITIES, ModelContract, close
 from models.made import ALL_PRESENT, DIMS, choose, drop_half, make_view, take_away, targets
 
