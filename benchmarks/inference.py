@@ -60,12 +60,12 @@ def main() -> None:
 
 def prepare(model: str, place: Path) -> float:
     """Train a run for an epoch, export it twice; seconds of the first export."""
+    from mitr.api import train
     from mitr.export.exporting import export_onnx
-    from mitr.runs.config import RunConfig
-    from mitr.training.run import train
+    from mitr.runs.config import ModelConfig, RunConfig
 
     config = RunConfig()
-    config.model.name, config.train.max_epochs, config.text.finetune = model, 1, False
+    config.model, config.train.max_epochs, config.text.finetune = ModelConfig(model), 1, False
     run = train(held(clips(48)), place / model, config, quiet=True, calibrate=False)
     start = time.perf_counter()
     export_onnx(run)
@@ -132,10 +132,10 @@ def answering(engine: str, folder: Path, threads: int) -> Any:
     import torch
 
     from mitr.batches.sampler import LengthSortedBatches
-    from mitr.training.run import Run
+    from mitr.runs.run import Run
 
     run = Run(folder)
-    network = run.network()
+    network = run.load_network()
     torch.set_num_threads(threads)  # opening a network sets them
 
     def answer(clips: Sequence[Any], size: int) -> list[Any]:

@@ -37,10 +37,10 @@ def measured(name: str, quick: bool, store: Path | None) -> dict[str, Any]:
     """One case."""
     import torch
 
+    from mitr.bench.robustness import robustness
     from mitr.data.store import Dataset
-    from mitr.evaluation.robustness import robustness
     from mitr.runs.config import RunConfig
-    from mitr.training.log import read_history
+    from mitr.runs.history import read_history
 
     finetune, epochs = CASES[name]
     speed = yardstick()

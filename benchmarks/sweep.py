@@ -54,12 +54,14 @@ def measured(name: str, quick: bool) -> dict[str, Any]:
     """One case."""
     import torch
 
+    from mitr.batches.examples import Examples
+    from mitr.data.normalize import Normalizer
+    from mitr.evaluation.distinct_views import DistinctViews
     from mitr.evaluation.predicting import predict_at_rates
-    from mitr.evaluation.sharing import Questions
     from mitr.missing.protocols import at_rates
+    from mitr.runs.building import build_network, network_info
     from mitr.runs.config import RunConfig
-    from mitr.text.memory import MEMORY
-    from mitr.training import run as runs
+    from mitr.text.state_cache import TEXT_STATES
 
     encoder, finetune, hidden, samples = CASES[name]
     samples = 12 if quick else samples
@@ -69,9 +71,9 @@ def measured(name: str, quick: bool) -> dict[str, Any]:
         config.text.encoder = bert(Path(place)) if encoder == "bert" else encoder
         config.text.finetune, config.text.hidden = finetune, hidden
         data = made(SHAPES["mosi"], "ids", (8, 8, samples))
-        network = runs._build(config, runs._network_facts(data, config)).eval()
-        normalizer = runs.Normalizer.fit(data, config.normalize)
-        examples = runs.Examples(data, data.indices("test"), normalizer, network.text)
+        network = build_network(config, network_info(data, config)).eval()
+        normalizer = Normalizer.fit(data, config.normalize)
+        examples = Examples(data, data.indices("test"), normalizer, network.text)
     rates = [k / 10 for k in range(11)]
 
     size = -(-samples // BATCHES)
@@ -80,7 +82,7 @@ def measured(name: str, quick: bool) -> dict[str, Any]:
         return times_of(lambda: predict_at_rates(network, examples, own, batch_size=size))
 
     def forget() -> None:
-        MEMORY.sets.clear()
+        TEXT_STATES.sets.clear()
         network.text.known = {}
 
     speed = yardstick()
@@ -94,7 +96,7 @@ def measured(name: str, quick: bool) -> dict[str, Any]:
     forget()
     sweep = predict(*rates)
     seconds = sweep[0]
-    questions = Questions(examples, at_rates(rates), network.text.skip_hidden)
+    questions = DistinctViews(examples, at_rates(rates), network.text.skip_hidden)
     skip = network.text.skip_hidden
     read = (steps for batches in questions.text_sets(size) for steps in batches)
     tokens = sum(int((steps.available & steps.valid if skip else steps.valid).sum()) for steps in read)

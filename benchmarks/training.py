@@ -84,8 +84,10 @@ def measured(name: str, quick: bool) -> dict[str, Any]:
     """One case."""
     import torch
 
+    from mitr.batches.examples import Examples
+    from mitr.data.normalize import Normalizer
+    from mitr.runs.building import build_network, network_info
     from mitr.runs.config import RunConfig
-    from mitr.training import run as runs
     from mitr.training.loop import Trainer
 
     case, shape = CASES[name], SHAPES[CASES[name].shape]
@@ -104,10 +106,11 @@ def measured(name: str, quick: bool) -> dict[str, Any]:
         config.text.encoder = bert(Path(place)) if case.text == "bert" else "minilm"
         kind = "states" if case.text == "states" else "ids"
         data = made(shape, kind, (samples, 8 if quick else 3 * BATCH, 1))
-        network = runs._build(config, runs._network_facts(data, config))
-        normalizer = runs.Normalizer.fit(data, config.normalize)
-        splits = [runs.Examples(data, data.indices(split), normalizer, network.text) for split in ("train", "valid")]
-        trainer = Trainer(network, *splits, config, Path(place), {}, quiet=True)
+        info = network_info(data, config)
+        network = build_network(config, info)
+        normalizer = Normalizer.fit(data, config.normalize)
+        splits = [Examples(data, data.indices(split), normalizer, network.text) for split in ("train", "valid")]
+        trainer = Trainer(network, *splits, config, Path(place), info, quiet=True)
         seconds = []
         for _ in range(epochs + 1):
             start = time.perf_counter()

@@ -57,10 +57,10 @@ def trained(clips: Path, place: Path) -> Path:
     """A run on the features of the clips, in which all clips train and validate: its answers are worth nothing."""
     import pandas as pd
 
+    from mitr.api import train
     from mitr.data.label_csv import read_labelled
     from mitr.media.extracting import extract
     from mitr.runs.config import RunConfig
-    from mitr.training.run import train
 
     ids = read_labelled(clips / "label.csv").ids
     modes = ["valid" if i % 2 else "train" for i in range(len(ids))]

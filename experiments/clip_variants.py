@@ -45,17 +45,17 @@ def main() -> None:
 
 def trained(place: Path) -> tuple[Path, dict[str, Any]]:
     """A run on made clips, and what it says of its validation split."""
+    from mitr.api import train
     from mitr.media.extracting import extract
-    from mitr.runs.config import RunConfig
-    from mitr.training.run import train
+    from mitr.runs.config import ModelConfig, RunConfig
 
     (place / "clips").mkdir()
     data = extract(talks(place / "clips", **CLIPS), place / "data", cache=place / "cache").dataset
     config = RunConfig()
-    config.model.name, config.text.finetune = "mitr-dnet-plus", False
+    config.model, config.text.finetune = ModelConfig("mitr-dnet-plus"), False
     config.train.max_epochs, config.train.lr, config.train.device = 30, 2e-3, "cpu"
     run = train(data, place / "run", config, quiet=True)
-    return run.folder, {"made_clips": CLIPS, "validation_mae": run.about["best"]}
+    return run.folder, {"made_clips": CLIPS, "validation_mae": run.info.outcome.best}
 
 
 def predictor_of(run: Path, place: Path) -> Any:

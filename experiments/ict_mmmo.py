@@ -17,11 +17,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import mitr
+from mitr.bench.robustness import robustness
 from mitr.data.importing import import_dataset
 from mitr.data.normalize import Normalizer
 from mitr.data.store import Dataset
 from mitr.evaluation.metrics import compute, family_of
-from mitr.evaluation.robustness import robustness
 from mitr.files import write_json
 from mitr.runs.config import RunConfig
 

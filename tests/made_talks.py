@@ -10,10 +10,11 @@ import pytest
 from made import options
 from made_clips import speechlike, write_clip
 from made_faces import Drawn, picture
+from mitr.api import train
 from mitr.data.store import Dataset
 from mitr.media.extracting import extract
 from mitr.runs.config import ModelConfig
-from mitr.training.run import Run, train
+from mitr.runs.run import Run
 
 GOOD = ["I loved this film, it is wonderful", "a great story and great fun", "what a beautiful and happy ending"]
 BAD = ["I hated this film, it is terrible", "an awful story and no fun", "what an ugly and boring ending"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from mitr.bench.results import headline_of
+from mitr.evaluation.results import headline_of
 from mitr.files import read_json, replacing
 
 KEYS = ["mae", "corr", "acc7", "acc5", "acc2_has0", "acc2_non0"]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mitr.bench.compare import clusters_of, compare, holm, sign_flip_p
-from mitr.bench.results import tidy
+from mitr.evaluation.results import tidy
 
 N = 60
 

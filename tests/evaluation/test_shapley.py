@@ -30,7 +30,7 @@ from mitr.models.base import Model
 from mitr.models.network import Network
 from mitr.models.registry import build_model
 from mitr.text.encoder import TextEncoder
-from mitr.text.memory import MEMORY
+from mitr.text.state_cache import TEXT_STATES
 
 VALUES = [f"shapley_{m}" for m in MODALITIES]
 PRIOR = 0.25
@@ -254,7 +254,7 @@ def test_classes_are_explained_by_the_probability_of_the_answer(emotions: Datase
 def test_a_frozen_encoder_reads_each_text_once(
     small_text: Dataset, minilm: TextEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(MEMORY, "sets", OrderedDict())
+    monkeypatch.setattr(TEXT_STATES, "sets", OrderedDict())
     monkeypatch.setattr(minilm, "known", {})
     examples = Examples(small_text, small_text.indices("test"), Normalizer({}), minilm, ("text", "audio"))
     dims = {"text": minilm.dim, "audio": small_text.info.modalities["audio"].dim or 0}

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from made import options
+from mitr.api import train
 from mitr.data.store import Dataset
 from mitr.export.exporting import export_onnx
 from mitr.runs.config import ModelConfig
-from mitr.training.run import Run, train
+from mitr.runs.run import Run
 
 
 @pytest.fixture(scope="session")

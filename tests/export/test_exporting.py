@@ -14,6 +14,7 @@ import pytest
 
 from made import options
 from mitr.__main__ import main, parser, spelled_out
+from mitr.api import train
 from mitr.commands.exporting import told
 from mitr.data.store import Dataset, Sample
 from mitr.errors import MitrError
@@ -27,7 +28,7 @@ from mitr.export.network import OnnxNetwork
 from mitr.files import sha256
 from mitr.models.mult import MultOptions
 from mitr.runs.config import ModelConfig
-from mitr.training.run import Run, train
+from mitr.runs.run import Run
 
 WITH_TEXT = {
     "README.md",
@@ -55,7 +56,7 @@ def test_the_folder_has_all_that_an_answer_takes(words_run: Run, classes_run: Ru
     assert about["text"]["name"] == "tiny"  # not the folder of this machine
     assert about["text"]["hidden"] == "skip"
     assert about["text"]["max_tokens"] == 30
-    assert about["prior"] == words_run.about["network"]["prior"]
+    assert about["prior"] == words_run.info.network.prior
     assert about["int8"] is None
     assert 0 <= about["parity"]["max_difference"] < 1e-4
     assert (folder / "conformal.json").read_bytes() == (words_run.folder / "conformal.json").read_bytes()
@@ -108,7 +109,7 @@ def test_int8_costs_what_the_export_says(words_run: Run, small_text: Dataset, in
     cost = json.loads((int8.folder / "onnx.json").read_text())["int8"]
     exact, rough = (
         predict_under(network, words_run.examples(small_text, "valid", network), [COMPLETE])
-        for network in (words_run.network(), OnnxNetwork(OnnxEngine(int8.folder, 1)))
+        for network in (words_run.load_network(), OnnxNetwork(OnnxEngine(int8.folder, 1)))
     )
     apart = (exact["prediction"] - rough["prediction"]).abs()
     mae = [(table["prediction"] - table["label"]).abs().mean() for table in (exact, rough)]

@@ -15,12 +15,12 @@ from mitr.export.engine import session
 from mitr.export.graphs import ModelGraph, TextGraph, write_graph
 from mitr.losses.task import Classification
 from mitr.models.base import Model
+from mitr.models.crossmodal import CrossmodalOptions
 from mitr.models.network import Network
 from mitr.models.registry import MODELS, build_model, model_class
 from mitr.models.yardsticks import Solved
-from mitr.nn.crossmodal import CrossmodalOptions
+from mitr.testing.views import DIMS, choose, drop_half, make_view, pad, take_away
 from mitr.text.encoder import TextEncoder
-from models.made import DIMS, choose, drop_half, make_view, pad, take_away
 
 PRIOR = 0.25
 SMALL = {name: {"layers": 1} for name in ("emt-dlfr", "mult", "tfr-net")}  # what repeats is exported once or twice

@@ -11,7 +11,7 @@ from mitr.models.registry import build_model
 from mitr.nn.temporal import BidirectionalTemporal
 from mitr.nn.unimodal import UnimodalEncoder
 from mitr.nn.utterance import PooledEncoder
-from models.made import DIMS, LENGTHS, make_steps, make_view
+from mitr.testing.views import DIMS, LENGTHS, make_steps, make_view
 
 STEPS = make_steps((4, 7, 0, 1), 6, 0)
 

@@ -19,8 +19,9 @@ from mitr.commands import data as commands
 from mitr.config import PUBLISHED_SEEDS, MissingConfig
 from mitr.data.schema import MODALITIES, DatasetInfo, Modality, Source
 from mitr.data.store import Dataset, Sample, write_store
+from mitr.errors import MitrError
 from mitr.missing import masks, schedules
-from mitr.missing.protocols import PROTOCOLS, Condition, at_rates
+from mitr.missing.protocols import PROTOCOLS, Condition, at_rates, rates_of
 from mitr.missing.schedules import Extent, Masks
 
 ALL = ("text", "audio", "vision")
@@ -344,3 +345,12 @@ class TestThePage:
         assert render.options(changed) == "`schedule fresh`<br>`rate 0.25`<br>`modality_rate 0.5`"
         assert "validate" in {f.name for f in fields(MissingConfig)}
         assert render.options(MissingConfig(validate="blocks")) == "the options of the run"
+
+
+def test_rates_of_the_protocols() -> None:
+    assert rates_of("complete", (-3, 3)) == [0.0]
+    assert rates_of("auilc", (-3, 3)) == [r / 10 for r in range(11)]
+    assert rates_of("auilc", (-1, 1)) == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
+    assert rates_of("mean", (-1, 1)) == [r / 10 for r in range(10)]
+    with pytest.raises(MitrError, match="no protocol 'other'"):
+        rates_of("other", (-3, 3))

@@ -9,8 +9,8 @@ from mitr.batches.views import Steps
 from mitr.errors import MitrError
 from mitr.models.emt_dlfr import EMTDLFR, EmtDlfrOptions, interleaved_sinusoids
 from mitr.models.network import Network
-from models.cases import LABELS, ModelContract, close, moved
-from models.made import ALL_PRESENT, DIMS, LENGTHS, drop_half, make_view, take_away, targets
+from mitr.testing.models import LABELS, ModelContract, close, moved
+from mitr.testing.views import ALL_PRESENT, DIMS, LENGTHS, drop_half, make_view, take_away, targets
 
 SMALL = {"width": 8, "layers": 2, "heads": 2, "audio_hidden": 4, "vision_hidden": 5, "audio_out": 3, "vision_out": 5}
 SMALL |= {"head": 6, "predictor_fused": 7, "predictor_text": 4}

@@ -6,8 +6,8 @@ import torch
 from mitr.errors import MitrError
 from mitr.losses.task import Classification
 from mitr.models.lmf import LMF, LmfOptions
-from models.cases import ModelContract, close
-from models.made import ALL_PRESENT, DIMS, make_view, take_away
+from mitr.testing.models import ModelContract, close
+from mitr.testing.views import ALL_PRESENT, DIMS, make_view, take_away
 
 SMALL = {"text_hidden": 5, "text": 3, "audio": 2, "vision": 4, "rank": 2}
 

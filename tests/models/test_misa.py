@@ -6,8 +6,8 @@ import torch
 from mitr.errors import MitrError
 from mitr.losses.task import Classification
 from mitr.models.misa import MISA, MisaOptions
-from models.cases import LABELS, ModelContract, close
-from models.made import ALL_PRESENT, DIMS, choose, drop_half, make_view, take_away, targets
+from mitr.testing.models import LABELS, ModelContract, close
+from mitr.testing.views import ALL_PRESENT, DIMS, choose, drop_half, make_view, take_away, targets
 
 SMALL = {"width": 6, "feed": 8}
 

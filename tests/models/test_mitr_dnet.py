@@ -10,8 +10,8 @@ from mitr.losses.task import Classification
 from mitr.models.mitr_dnet import MitrDNet, MitrDNetOptions
 from mitr.models.network import Network
 from mitr.models.registry import build_model
-from models.cases import LABELS, ModelContract, close, leave_nothing_out, moved
-from models.made import ALL_PRESENT, DIMS, LENGTHS, choose, drop_half, make_view, take_away, targets
+from mitr.testing.models import LABELS, ModelContract, close, leave_nothing_out, moved
+from mitr.testing.views import ALL_PRESENT, DIMS, LENGTHS, choose, drop_half, make_view, take_away, targets
 
 # over one step the softmax of the fusion's attentions is constant; a key's bias moves all scores alike; a bias in
 # front of BatchNorm is subtracted with the mean

@@ -7,8 +7,8 @@ from mitr.batches.views import Targets
 from mitr.errors import MitrError
 from mitr.losses.task import Classification
 from mitr.models.mitr_dnet_plus import MitrDNetPlus, MitrDNetPlusOptions
-from models.cases import ModelContract, close, moved
-from models.made import ALL_PRESENT, DIMS, LENGTHS, drop_half, make_view, take_away
+from mitr.testing.models import ModelContract, close, moved
+from mitr.testing.views import ALL_PRESENT, DIMS, LENGTHS, drop_half, make_view, take_away
 
 LABELS = torch.tensor([1.0, -2.0, 0.5, 3.0, -0.4])
 

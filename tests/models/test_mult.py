@@ -7,8 +7,8 @@ from mitr.batches.views import Steps
 from mitr.errors import MitrError
 from mitr.models.mult import MulT, MultOptions
 from mitr.models.network import Network
-from models.cases import LABELS, ModelContract, close, moved
-from models.made import ALL_PRESENT, DIMS, LENGTHS, choose, drop_half, make_view, take_away, targets
+from mitr.testing.models import LABELS, ModelContract, close, moved
+from mitr.testing.views import ALL_PRESENT, DIMS, LENGTHS, choose, drop_half, make_view, take_away, targets
 
 SMALL = {"width": 4, "heads": 2, "layers": 1}
 

@@ -11,9 +11,9 @@ from mitr.config import TextConfig
 from mitr.models.base import Model
 from mitr.models.mitr_dnet import MitrDNet
 from mitr.models.network import Network
+from mitr.testing.models import LABELS, close
+from mitr.testing.views import ALL_PRESENT, DIMS, drop_half, make_view, take_away, targets
 from mitr.text.encoder import TextEncoder
-from models.cases import LABELS, close
-from models.made import ALL_PRESENT, DIMS, drop_half, make_view, take_away, targets
 
 View = Mapping[str, Steps]
 

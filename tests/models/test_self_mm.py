@@ -9,16 +9,16 @@ import torch
 from pandas import read_csv
 
 from made import options
+from mitr.api import resume, train
 from mitr.batches.views import Targets
 from mitr.data.store import Dataset
 from mitr.losses.task import Classification
 from mitr.models.base import Model
 from mitr.models.self_mm import SelfMM, SelfMmOptions, UnimodalLabels, Visit, unimodal_error
 from mitr.runs.config import ModelConfig
+from mitr.testing.models import LABELS, MODALITIES, ModelContract, close
+from mitr.testing.views import ALL_PRESENT, DIMS, choose, drop_half, make_view, take_away, targets
 from mitr.training.loop import Trainer
-from mitr.training.run import resume, train
-from models.cases import LABELS, MODALITIES, ModelContract, close
-from models.made import ALL_PRESENT, DIMS, choose, drop_half, make_view, take_away, targets
 
 SMALL = {"audio_hidden": 3, "vision_hidden": 3, "audio_out": 4, "vision_out": 4}
 SMALL |= {"fused": 6, "text": 4, "audio": 4, "vision": 4}

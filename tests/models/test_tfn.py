@@ -6,8 +6,8 @@ import torch
 from mitr.errors import MitrError
 from mitr.losses.task import Classification
 from mitr.models.tfn import TFN, TfnOptions
-from models.cases import ModelContract, close, moved
-from models.made import ALL_PRESENT, DIMS, make_view, take_away, targets
+from mitr.testing.models import ModelContract, close, moved
+from mitr.testing.views import ALL_PRESENT, DIMS, make_view, take_away, targets
 
 SMALL = {"text_hidden": 5, "text": 3, "audio": 2, "vision": 4, "head": 6}
 

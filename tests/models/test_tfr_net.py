@@ -7,8 +7,8 @@ from torch import Tensor
 from mitr.errors import MitrError
 from mitr.models.network import Network
 from mitr.models.tfr_net import GatedSummary, TFRNet, TfrNetOptions
-from models.cases import LABELS, ModelContract, close, moved
-from models.made import ALL_PRESENT, DIMS, LENGTHS, drop_half, make_view, take_away, targets
+from mitr.testing.models import LABELS, ModelContract, close, moved
+from mitr.testing.views import ALL_PRESENT, DIMS, LENGTHS, drop_half, make_view, take_away, targets
 
 SMALL = {"width": 4, "heads": 2, "layers": 1, "text_hidden": 3, "audio_hidden": 2, "vision_hidden": 4, "head": 5}
 

@@ -16,6 +16,7 @@ from made import options
 from made_clips import moving_squares, silence, tone
 from made_talks import face_at, talk, words_for
 from mitr.__main__ import main
+from mitr.api import train
 from mitr.batches.examples import Examples
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
@@ -32,7 +33,7 @@ from mitr.prediction import predictor as predictor_module
 from mitr.prediction.answer import Prediction
 from mitr.prediction.moments import _changes
 from mitr.prediction.predictor import Predictor
-from mitr.training.run import Run, train
+from mitr.runs.run import Run
 
 WORDS = words_for(2.0, 0)
 
@@ -54,7 +55,7 @@ def whole(predictor: Predictor, clip: Path) -> Prediction:
 
 
 def test_a_clip_gets_the_same_answer_as_in_its_data_set(talks_run: Run, talks_data: Dataset, clips: Path) -> None:
-    network = talks_run.network()
+    network = talks_run.load_network()
     table = predict_under(network, talks_run.examples(talks_data, "test", network), [COMPLETE], batch_size=1)
     words = dict(zip(talks_data.ids, talks_data.raw_text, strict=True))
     predictor = Predictor(talks_run, cache=Cache(talks_run.folder.parent / "cache-of-its-own"))
@@ -134,7 +135,7 @@ def test_without_words_and_without_anything(predictor: Predictor, clip: Path, tm
     blank = talk(tmp_path / "blank.mp4", picture=lambda t: np.full((120, 160, 3), 90, np.uint8), sound=silence)
     nothing = predictor.predict(blank)
     assert nothing.all_missing
-    assert nothing.sentiment == pytest.approx(talks_run.about["network"]["prior"])
+    assert nothing.sentiment == pytest.approx(talks_run.info.network.prior)
     assert set(nothing.missing) == {"text", "audio", "vision"}
     assert "nothing could be observed" in str(nothing)
 

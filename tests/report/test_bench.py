@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from mitr.bench.compare import compare
-from mitr.bench.results import by_label_bin, tidy
 from mitr.errors import MitrError
+from mitr.evaluation.results import by_label_bin, tidy
 from mitr.report import plots
 from mitr.report.bench import Found, Table, latex, markdown, shown_keys, write_bench_report
 

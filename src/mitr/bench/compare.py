@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from mitr.bench.results import headline_of
 from mitr.evaluation.bootstrap import interval
 from mitr.evaluation.calibrating import BETWEEN
 from mitr.evaluation.metrics import Array, family_of, measure, zero_for_undefined
+from mitr.evaluation.results import headline_of
 
 RESAMPLES, FLIPS, LEVEL = 1000, 9999, 0.95
 EXACT = 12  # up to this many clusters all sign patterns are counted

@@ -8,13 +8,13 @@ from typing import Any, Literal
 
 import pandas as pd
 
-import mitr
 from mitr.bench.experiments import Experiment
 from mitr.config import EncoderChoice
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
 from mitr.evaluation.metrics import metric
 from mitr.files import replacing, write_json
+from mitr.version import VERSION
 
 Verdict = Literal["within", "better", "worse", "not measured", "other data"]
 RUN_AS = {"auilc": "auilc", "mean": "mean", "complete": "auilc"}  # rate 0 is the first of AUILC's rates
@@ -149,7 +149,7 @@ def reproduce(
         "failed": found.failed,
         "encoder": encoder,
         "measured_on": asdict(dataset.info.source),
-        "mitr": mitr.__version__,
+        "mitr": VERSION,
         "command": command,
     }
     write_json(out / "reproduction.json", about)

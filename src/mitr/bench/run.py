@@ -12,21 +12,21 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-import mitr
 from mitr.bench.compare import compare
 from mitr.bench.plan import Job, Plan, entries_of, make_plan, slug
-from mitr.bench.results import by_label_bin, tidy
 from mitr.bench.work import Facts, finished, perform, predictions_path
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
 from mitr.evaluation.calibrating import FILE
 from mitr.evaluation.conformal import Conformal, coverage_by_rate
+from mitr.evaluation.mask_files import export_masks
 from mitr.evaluation.metrics import family_of
+from mitr.evaluation.results import by_label_bin, tidy
 from mitr.files import discard_partials, read_json, replacing, write_json
-from mitr.missing.exporting import export_masks
 from mitr.processes import run_jobs
 from mitr.report.bench import Found, write_bench_report
 from mitr.runs.config import RunConfig
+from mitr.version import VERSION
 
 STATES_MB = 4096  # of remembered text states in all processes together
 
@@ -115,7 +115,7 @@ def _carried_out(
     for folder in (out, out / "predictions"):
         if folder.exists():
             discard_partials(folder)
-    write_json(out / "plan.json", plan.to_json() | {"mitr": mitr.__version__, "command": command})
+    write_json(out / "plan.json", plan.to_json() | {"mitr": VERSION, "command": command})
     facts = _perform(plan, out, workers, quiet)
     listed = [_described(job) | facts[job.key] for job in plan.jobs]
     write_json(out / "jobs.json", listed)
@@ -316,7 +316,7 @@ def _shown_facts(plan: Plan, jobs: list[Facts], command: str | None) -> dict[str
         "Text encoder": f"{config.text.encoder}, {'fine-tuned' if config.text.finetune else 'frozen'}",
         "Training": f"at most {config.train.max_epochs} epochs, learning rate {config.train.lr:g}, "
         f"{config.train.lr_schedule}, batch {config.train.batch_size}",
-        "Versions": f"mitr {mitr.__version__}, torch {version('torch')}, numpy {version('numpy')}",
+        "Versions": f"mitr {VERSION}, torch {version('torch')}, numpy {version('numpy')}",
         "Code": ", ".join(code) or "an installed package",
     }
     return facts | ({"Command": command} if command else {})

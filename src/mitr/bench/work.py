@@ -1,6 +1,7 @@
 """One job of a benchmark: train or go on training, test under every protocol, say what it cost."""
 
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ from mitr.evaluation.shapley import shapley, summary
 from mitr.files import read_json, replacing, write_json
 from mitr.missing.protocols import PROTOCOLS, Condition
 from mitr.models.network import Network
-from mitr.training.log import read_history
-from mitr.training.run import resume, train
+from mitr.runs.history import read_history
+from mitr.training.train import resume, train
 
 Facts = dict[str, Any]
 
@@ -31,10 +32,10 @@ def perform(job: Job, folder: Path) -> Facts:
     if place.exists() and not (place / "run.json").exists():
         shutil.rmtree(place)  # stopped before there was anything to go on with
     if (place / "run.json").exists():
-        run = resume(place, dataset, quiet=True, calibrate=False)
+        run = resume(place, dataset, quiet=True)
     else:
-        run = train(dataset, place, job.config, quiet=True, calibrate=False)
-    network = run.network()
+        run = train(dataset, place, job.config, quiet=True)
+    network = run.load_network()
     tested = run.examples(dataset, "test", network)
     for check in job.checks:
         path = predictions_path(folder, job, check)
@@ -43,18 +44,19 @@ def perform(job: Job, folder: Path) -> Facts:
     earlier = read_json(place / "done.json") if (place / "done.json").exists() else {}
     if enough_clips(dataset):
         calibrated(run, data=dataset, network=network)
+    assert run.info.outcome is not None
     facts = {
         "status": "ok",
-        "parameters": run.about["parameters"],
-        "epochs": run.about["epochs"],
-        "best_epoch": run.about["best_epoch"],
-        "validation": run.about["best"],
+        "parameters": run.info.parameters,
+        "epochs": run.info.outcome.epochs,
+        "best_epoch": run.info.outcome.best_epoch,
+        "validation": run.info.outcome.best,
         "train_seconds": round(sum(float(row["seconds"]) for row in read_history(place)), 1),
         "milliseconds_per_sample": round(milliseconds_per_sample(network, tested), 3),
         "peak_mb": max(filter(None, [peak_memory_mb(), earlier.get("peak_mb")]), default=None),
         "checks": [check.protocol for check in job.checks],
         "shapley": earlier.get("shapley") or summary(shapley(network, tested)),
-        "git": run.about["git"],
+        "git": None if run.info.git is None else asdict(run.info.git),
     }
     write_json(place / "done.json", facts)
     return facts

@@ -36,17 +36,17 @@ def train_run(
         imbalance: how rare labels are made to count.
         quiet: show no progress bar.
     """
-    from mitr.training import run as runs
+    from mitr import api
 
     if resume is not None:
         if out is not None:
             raise MitrError("--resume names the run folder; --out does not go with it")
         if RunConfig(model, text, missing, normalize, train, imbalance) != RunConfig():
             raise MitrError("a resumed run keeps its own options; leave out all but --resume, DATA and --quiet")
-        if runs.Run(resume).finished:
+        if api.load(resume).finished:
             print(f"{resume} had finished already")
         try:
-            run = runs.resume(resume, data, quiet=quiet)
+            run = api.resume(resume, data, quiet=quiet)
         except KeyboardInterrupt:
             raise _interrupted(resume) from None
     else:
@@ -54,11 +54,12 @@ def train_run(
             raise MitrError("name a data set and a run folder: mitr train DATA --out RUN (or mitr train --resume RUN)")
         config = RunConfig(model, text, missing, normalize, train, imbalance)
         try:
-            run = runs.train(data, out, config, quiet=quiet, command=command_line())
+            run = api.train(data, out, config, quiet=quiet, command=command_line())
         except KeyboardInterrupt:
             raise _interrupted(out) from None
-    about, select = run.about, run.config.train.select
-    best = f"best epoch {about['best_epoch']} of {about['epochs']}, validation {select} {about['best']:.4f}"
+    outcome, select = run.info.outcome, run.config.train.select
+    assert outcome is not None
+    best = f"best epoch {outcome.best_epoch} of {outcome.epochs}, validation {select} {outcome.best:.4f}"
     print(f"{run.folder}: {best}")
 
 
@@ -92,9 +93,9 @@ def evaluate(
         overwrite: replace the folder if it exists.
         quiet: show no progress bar.
     """
-    from mitr.evaluation.evaluate import evaluate as evaluate_run
+    from mitr import api
 
-    found = evaluate_run(
+    found = api.evaluate(
         run,
         data,
         out=out,
@@ -147,7 +148,7 @@ def robustness(
         imbalance: how rare labels are made to count.
         quiet: show no progress.
     """
-    from mitr.evaluation.robustness import robustness as run_robustness
+    from mitr.bench.robustness import robustness as run_robustness
 
     config = RunConfig(model, text, missing, normalize, train, imbalance)
     try:

@@ -126,14 +126,6 @@ def summarise(
     return Summary(protocol, family, (low, high), level, resamples, by_rate, over)
 
 
-def rates_of(protocol: Protocol, label_range: Sequence[float]) -> list[float]:
-    """The missing rates of a protocol: 0 for `complete`, 0 to 1 (CH-SIMS: 0.5) for `auilc`, 0 to .9 for `mean`."""
-    last = {"complete": 0, "mean": 9, "auilc": 5 if family_of(label_range) == "sims" else 10}
-    if protocol not in last:
-        raise MitrError(f"there is no protocol {protocol!r}; choose complete, auilc or mean")
-    return [step / 10 for step in range(last[protocol] + 1)]
-
-
 def wide(summary: Summary) -> pd.DataFrame:
     """One row per rate: `rate, n, all_missing, observed_*`, then `<metric>, <metric>_low, <metric>_high`."""
     about = ["rate", "n", "all_missing", *OBSERVED]

@@ -11,7 +11,7 @@ from functools import partial
 from mitr.config import PUBLISHED_SEEDS, MissingConfig
 from mitr.data.schema import MODALITIES
 from mitr.data.store import Dataset
-from mitr.evaluation.summary import rates_of
+from mitr.errors import MitrError
 from mitr.missing import schedules
 from mitr.missing.masks import Position
 from mitr.missing.schedules import Extent, Masks
@@ -22,6 +22,7 @@ PLACES: tuple[Position, ...] = ("start", "middle", "end")
 GAP_AT_A_PLACE = 0.5
 MUCH, LITTLE = 0.8, 0.2  # unequal rates
 VALIDATION_RATE = 0.5  # of protocol B
+SIMS_SCALE = (-1.0, 1.0)  # whose papers take AUILC up to rate 0.5
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,20 @@ def at_rates(rates: Sequence[float], seeds: tuple[int, int, int] = PUBLISHED_SEE
     )
 
 
+def rates_of(protocol: str, label_range: Sequence[float]) -> list[float]:
+    """The missing rates of a protocol: 0 for `complete`, 0 to 1 (CH-SIMS: 0.5) for `auilc`, 0 to .9 for `mean`.
+
+    Raises:
+        MitrError: the protocol is not one of these.
+    """
+    last = {"complete": 0, "mean": 9, "auilc": 5 if tuple(label_range) == SIMS_SCALE else 10}
+    if protocol not in last:
+        raise MitrError(f"there is no protocol {protocol!r}; choose complete, auilc or mean")
+    return [step / 10 for step in range(last[protocol] + 1)]
+
+
 def _rates(protocol: str, modalities: Collection[str], label_range: Sequence[float]) -> tuple[Condition, ...]:
-    return at_rates(rates_of(protocol, label_range))  # type: ignore[arg-type]
+    return at_rates(rates_of(protocol, label_range))
 
 
 def _modality_rates(modalities: Collection[str], label_range: Sequence[float]) -> tuple[Condition, ...]:

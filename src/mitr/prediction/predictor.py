@@ -30,7 +30,8 @@ from mitr.media.spans import shifted
 from mitr.prediction.answer import Prediction
 from mitr.prediction.moments import moments_of
 from mitr.prediction.segments import How, Stretch, cut, part_of
-from mitr.training.run import Run
+from mitr.runs.info import NetworkInfo
+from mitr.runs.run import Run
 
 LONG = 60.0  # seconds from which a clip holds more than one sentiment
 Engine = Literal["torch", "onnx"]
@@ -62,8 +63,8 @@ class Predictor:
         engine: Engine = "torch",
     ):
         self.run = run if isinstance(run, Run) else Run(run)
-        self.facts: dict[str, Any] = self.run.about["network"]
-        self.modalities = [m for m in MODALITIES if m in self.facts["modalities"]]
+        self.info: NetworkInfo = self.run.info.network
+        self.modalities = [m for m in MODALITIES if m in self.info.modalities]
         self.left_out = _left_out(missing, self.modalities)
         self.limits, self.speech, self.cache = limits or Limits(), speech or SpeechConfig(), cache or Cache()
         self.recipes = recipes_of(self.run, self.left_out)
@@ -129,7 +130,7 @@ class Predictor:
 
     def _network(self, engine: Engine) -> Any:
         if engine == "torch":
-            return self.run.network()
+            return self.run.load_network()
         from mitr.export.network import onnx_network  # needs an extra
 
         return onnx_network(self.run)
@@ -162,11 +163,10 @@ class Predictor:
 
     def _examples(self, readings: Sequence[Reading]) -> Examples:
         samples = [sample_of(reading, str(i)) for i, reading in enumerate(readings)]
-        classes = self.facts["classes"]
-        low, high = self.facts["label_range"]
-        about = {m: _as_stored(self.facts["modalities"][m], m) for m in self.modalities}
+        modalities = {m: _as_stored(self.info.modalities[m], m) for m in self.modalities}
         source = Source(readings[0].path.name, "clip", readings[0].sha256)
-        info = DatasetInfo(str(readings[0].path), (low, high), about, source, classes=classes)
+        name, scale = str(readings[0].path), self.info.label_range
+        info = DatasetInfo(name, scale, modalities, source, classes=self.info.classes)
         return self.run.examples(HeldDataset(samples, info), "test", self.network)
 
     def _answer(self, readings: Sequence[Reading]) -> list[Prediction]:
@@ -176,17 +176,16 @@ class Predictor:
         table = predict_under(self.network, examples, [COMPLETE])
         values = shapley(self.network, examples)
         bounds = None
-        if self.intervals is not None and not self.facts["classes"]:
-            bounds = self.intervals[1].interval(table, self.facts["label_range"])
+        if self.intervals is not None and not self.info.classes:
+            bounds = self.intervals[1].interval(table, self.info.label_range)
         answers = []
         for i, reading in enumerate(readings):
             row, worth = table.iloc[i], values.iloc[i]
-            low, high = self.facts["label_range"]
+            low, high = self.info.label_range
             answer = Prediction(None, 0.0, round(reading.seconds, 3), (low, high))
-            if self.facts["classes"]:
-                answer.category = self.facts["classes"][int(row["prediction"])]
-                names: list[str] = self.facts["classes"]
-                answer.probabilities = {name: float(row[f"probability_{name}"]) for name in names}
+            if self.info.classes:
+                answer.category = self.info.classes[int(row["prediction"])]
+                answer.probabilities = {name: float(row[f"probability_{name}"]) for name in self.info.classes}
             else:
                 answer.sentiment = min(max(float(row["prediction"]), low), high)
             if bounds is not None and self.intervals is not None:
@@ -203,13 +202,13 @@ class Predictor:
         return answers
 
     def _intervals(self) -> tuple[float, Any] | None:
-        if self.facts["classes"]:
+        if self.info.classes:
             return None
         found = carried(self.run)
         if found is None:
             with suppress(MitrError):  # the data are not at hand, or others
                 data = self.run.data()
-                if data.info.content_sha256 == self.run.about["data"]["sha256"]:
+                if self.run.trained_on(data):
                     made = calibrate_if_possible(self.run, data)
                     found = None if made is None else (LEVEL, made)
         if found is None:
@@ -248,20 +247,19 @@ def recipes_of(run: Run, left_out: Collection[str] = ()) -> dict[str, Recipe]:
     """
     recipes: dict[str, Recipe] = {}
     unknown: dict[str, str] = {}
-    about: dict[str, dict[str, Any]] = run.about["network"]["modalities"]
-    for m, facts in about.items():
-        if m in left_out or (m == "text" and facts["kind"] in ("raw", "ids")):
+    for m, one in run.info.network.modalities.items():
+        if m in left_out or (m == "text" and one.kind in ("raw", "ids")):
             continue
-        if facts.get("extractor") is None:
-            unknown[m] = f"{m} ({facts['kind']} of width {facts['dim']})"
+        if one.extractor is None:
+            unknown[m] = f"{m} ({one.kind} of width {one.dim})"
             continue
-        recipes[m] = Recipe.from_json(facts["extractor"], f"{run.folder / 'run.json'}")
+        recipes[m] = Recipe.from_json(one.extractor, f"{run.folder / 'run.json'}")
         current(recipes[m], str(run.folder))
     if unknown:
-        rest = [m for m in about if m not in unknown]
+        rest = [m for m in run.info.network.modalities if m not in unknown]
         leave = f"; or leave them out with --missing {','.join(unknown)}" if rest else ""
         raise MitrError(
-            f"{run.folder} was trained on {' and '.join(unknown.values())} from {run.about['data']['source']}. Nothing "
+            f"{run.folder} was trained on {' and '.join(unknown.values())} from {run.info.data.source}. Nothing "
             "says how these were computed, so mitr cannot compute them from a clip. Train on features that it can: "
             "`mitr extract CLIPS --out DATA`, then `mitr train DATA --out RUN`; or give it such features: "
             f"`mitr data import`, then `mitr evaluate {run.folder} --data DATA --out DIR`{leave}"
@@ -276,10 +274,8 @@ def sample_of(reading: Reading, id_: str) -> Sample:
     return Sample(id_, "test", None, reading.text, values, there)
 
 
-def _as_stored(facts: dict[str, Any], modality: str) -> Modality:
-    if modality == "text" and facts["kind"] in ("raw", "ids"):
-        return Modality("raw")
-    return Modality(facts["kind"], facts["dim"], extractor=facts.get("extractor"))
+def _as_stored(info: Modality, modality: str) -> Modality:
+    return Modality("raw") if modality == "text" and info.kind in ("raw", "ids") else info
 
 
 def _left_out(missing: Collection[str], modalities: Sequence[str]) -> list[str]:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mitr.bench.results import headline_of
 from mitr.evaluation.metrics import metric
+from mitr.evaluation.results import headline_of
 from mitr.files import replacing
 from mitr.missing.protocols import PROTOCOLS
 from mitr.report import plots, wording
@@ -24,7 +24,7 @@ class Found:
     """What a benchmark found, as its report needs it.
 
     Attributes:
-        results: the tidy table (`mitr.bench.results.tidy`).
+        results: the tidy table (`mitr.evaluation.results.tidy`).
         bins: the table by label (`by_label_bin`), with `data, model, protocol, training, seed`.
         comparisons: one row per protocol, training and model (`mitr.bench.compare.compare`).
         jobs: what each run was and cost, or its error.

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from mitr.errors import MitrError
 from mitr.files import replacing
 
 
-def save(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
+def save(path: Path, tensors: dict[str, Tensor], about: Mapping[str, object]) -> None:
     """Write tensors and a JSON-able description; the former file stays until the new one is whole.
 
     Raises:

@@ -5,7 +5,7 @@ the section `loss`, its other options stand beside its name in the section `mode
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from mitr.config import ImbalanceConfig, MissingConfig, NormalizeConfig, TextConfig, TrainConfig
@@ -59,6 +59,17 @@ class ModelConfig:
     def kind(self) -> type[Model[Any]]:
         """The model's class."""
         return model_class(self.name)
+
+    @property
+    def has_separate_teacher(self) -> bool:
+        """A teacher is trained first, on the complete views."""
+        return isinstance(self.options, TeacherOptions) and self.options.teacher == "separate"
+
+    def of_teacher(self) -> "ModelConfig":
+        """The teacher's model: the same, and its own teacher."""
+        if not isinstance(self.options, TeacherOptions):
+            raise MitrError(f"the model {self.name} takes no separate teacher")
+        return replace(self, options=replace(self.options, teacher="shared"))
 
     def to_json(self) -> dict[str, dict[str, Any]]:
         """The sections `model` and `loss`."""

@@ -33,7 +33,9 @@ from mitr.missing.schedules import Masks
 from mitr.models.network import Network
 from mitr.runs import checkpoint
 from mitr.runs.config import RunConfig
-from mitr.training.log import Row, TrainingLog
+from mitr.runs.history import EpochRow
+from mitr.runs.info import NetworkInfo
+from mitr.training.log import TrainingLog
 
 READING_BATCH = 64
 LOWER_IS_BETTER = {"loss": True, "mae": True, "corr": False, "f1": False}
@@ -61,7 +63,7 @@ class Trainer:
         valid: the validation split.
         config: all options of the run.
         folder: the run folder; gets `model.safetensors` (the best), `state.safetensors` (the last) and the log.
-        about: what every checkpoint says of the network.
+        info: what every checkpoint says of the network.
         quiet: show no progress bar.
     """
 
@@ -72,11 +74,11 @@ class Trainer:
         valid: Examples,
         config: RunConfig,
         folder: Path,
-        about: dict[str, Any],
+        info: NetworkInfo,
         quiet: bool = False,
     ):
         keep_memory(config.train.keep_memory)
-        self.config, self.folder, self.about, self.quiet = config, folder, about, quiet
+        self.config, self.folder, self.info, self.quiet = config, folder, info, quiet
         self.train_set, self.valid_set = train, valid
         self.accelerator = accelerator_for(config.train)
         self.network = network.to_device(self.accelerator.device)
@@ -92,7 +94,7 @@ class Trainer:
         self.epoch = 0
         self.best: float | None = None
         self.best_epoch = -1
-        self.rows: list[Row] = []
+        self.rows: list[EpochRow] = []
         place = self.accelerator.device
         unimodal = {m: torch.from_numpy(own).to(place) for m, own in train.unimodal.items()}
         plain = Targets.plain(torch.from_numpy(train.labels).to(place), unimodal)
@@ -110,7 +112,7 @@ class Trainer:
             while not self.finished:
                 started = time.perf_counter()
                 progress.reset(batches, total=len(self.order))
-                row: Row = {"epoch": self.epoch}
+                row: EpochRow = {"epoch": self.epoch}
                 for name, term in self._train_epoch(lambda: progress.advance(batches)).items():
                     row[f"train_{name}"] = term
                 scores = self.validate()
@@ -256,9 +258,10 @@ class Trainer:
             return True
         return value < self.best if LOWER_IS_BETTER[self.config.train.select] else value > self.best
 
-    def _save_best(self, row: Row) -> None:
-        about = self.about | {"epoch": row["epoch"], "validation": {k: v for k, v in row.items() if "valid" in k}}
-        checkpoint.save(self.folder / "model.safetensors", checkpoint.weights(self.network), about)
+    def _save_best(self, row: EpochRow) -> None:
+        scores = {"epoch": row["epoch"], "validation": {k: v for k, v in row.items() if "valid" in k}}
+        weights = checkpoint.weights(self.network)
+        checkpoint.save(self.folder / "model.safetensors", weights, self.info.to_json() | scores)
 
     def _save_state(self) -> None:
         tensors = {f"weights:{name}": tensor for name, tensor in checkpoint.weights(self.network).items()}

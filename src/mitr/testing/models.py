@@ -1,7 +1,10 @@
-"""What every model must do. A new model's test is a subclass of `ModelContract` that gives its name."""
+"""What every model must do. A new model's test is a subclass of `ModelContract` that gives its name.
+
+The tests use five made samples of three narrow modalities (`mitr.testing.views`), of which each lacks something.
+"""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,12 +19,35 @@ from mitr.losses.task import Classification
 from mitr.models.base import Model
 from mitr.models.network import Network
 from mitr.models.registry import build_model, model_class
-from models.made import ALL_PRESENT, DIMS, GARBAGE, LENGTHS, choose, drop_half, make_view, pad, take_away, targets
+from mitr.testing.views import (
+    ALL_PRESENT,
+    DIMS,
+    GARBAGE,
+    LENGTHS,
+    choose,
+    drop_half,
+    make_view,
+    pad,
+    take_away,
+    targets,
+)
 
 MODALITIES = tuple(DIMS)
 SUBSETS = [("text",), ("audio",), ("vision",), ("text", "audio"), ("text", "vision"), ("audio", "vision")]
 LABELS = torch.tensor([1.0, -2.0, 0.5, 3.0, -0.4])
 View = Mapping[str, Steps]
+
+
+USUAL_CAUSES = """
+Most first models fail here. The usual causes:
+- a mean or a softmax over steps of which none is valid: 0 / 0, or all scores -inf (mitr.nn.masked.masked_mean and
+  mitr.nn.attention.attention_mask are safe);
+- a recurrent network that is given a length of 0 (mitr.nn.recurrent.Recurrent takes it);
+- nothing stands for a modality that a sample lacks: give each modality a learned vector, chosen by steps.present;
+- batch normalisation over a batch of one in training (mitr.nn.masked.RowBatchNorm takes it);
+- a convolution that is longer than the sequence: pad it (mitr.nn.crossmodal.StepProjection);
+- squeeze() without a dimension, which takes the batch away from a batch of one;
+- torch.where(mask, f(x), 0) where f(x) is infinite: the answer is finite, its gradient is not. Change x first."""
 
 
 def close(ours: Tensor, theirs: Tensor, tolerance: float = 2e-5) -> None:
@@ -40,6 +66,10 @@ def leave_nothing_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(F, "dropout", lambda x, *_, **__: x)
     monkeypatch.setattr("mitr.nn.temporal.emptied_", lambda x, rate: x)
     monkeypatch.setattr(F, "scaled_dot_product_attention", plain)
+
+
+def _naming(term: str) -> Callable[[str], str]:
+    return lambda message: f"{term}: {message}"
 
 
 def moved(ours: Tensor, theirs: Tensor) -> bool:
@@ -95,9 +125,34 @@ class ModelContract:
         """The same loss terms with the same values."""
         assert ours.keys() == theirs.keys()
         for name in ours.keys() if names is None else names:
-            torch.testing.assert_close(
-                ours[name], theirs[name], rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}"
-            )
+            torch.testing.assert_close(ours[name], theirs[name], rtol=1e-4, atol=1e-5, msg=_naming(name))
+
+    # the first thing to get right
+
+    @pytest.mark.parametrize("mode", ["train", "eval"])
+    @pytest.mark.parametrize("case", ["no modalities", "one step", "batch of one"])
+    def test_answers_are_finite_where_data_are_few(self, model: Model, case: str, mode: str) -> None:
+        """A sample without modalities, samples of one step, a batch of one: answers, losses, gradients are finite."""
+        model.train(mode == "train")
+        view, rows = make_view(ALL_PRESENT), [0, 1, 2, 3, 4]
+        if case == "no modalities":
+            for m in MODALITIES:
+                view = take_away(view, m, [1])
+        elif case == "one step":
+            view, rows = make_view(dict.fromkeys(MODALITIES, (1, 1))), [0, 1]
+        else:
+            view, rows = choose(view, [0]), [0]
+        prediction, terms = model.losses(view, view, targets(LABELS, rows))
+        assert prediction.shape == (len(rows),), f"{case}: one answer a sample is needed. {USUAL_CAUSES}"
+        assert prediction.isfinite().all(), f"{case}: an answer is not finite. {USUAL_CAUSES}"
+        assert model.eval()(view).isfinite().all(), f"{case}: forward is not finite. {USUAL_CAUSES}"
+        for name, term in terms.items():
+            assert term.isfinite(), f"{case}: the loss term {name} is not finite. {USUAL_CAUSES}"
+        if total := [model.weight_of(name) * term for name, term in terms.items() if term.requires_grad]:
+            sum(total, torch.zeros(())).backward()
+        for name, parameter in model.named_parameters():
+            finite = parameter.grad is None or bool(parameter.grad.isfinite().all())
+            assert finite, f"{case}: the gradient of {name} is not finite. {USUAL_CAUSES}"
 
     # shapes, values, gradients
 
@@ -180,7 +235,7 @@ class ModelContract:
         known = torch.tensor([0, 1, 3, 4])
         picked = prediction.log_softmax(dim=1)[known, labels[known].long()]
         close(terms["task_student"], -picked.mean())
-        sum(model.weight_of(name) * term for name, term in terms.items()).backward()
+        torch.stack([model.weight_of(name) * term for name, term in terms.items()]).sum().backward()
         assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
 
     # padding and batch mates
@@ -203,7 +258,7 @@ class ModelContract:
             model = self.build().train()
             views = pad(complete, extra, fill), pad(incomplete, extra, fill)
             prediction, terms = model.losses(*views, targets(LABELS))
-            sum(model.weight_of(name) * term for name, term in terms.items()).backward()
+            torch.stack([model.weight_of(name) * term for name, term in terms.items()]).sum().backward()
             gradients = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
             seen.append((prediction.detach(), terms, gradients, dict(model.named_buffers())))
         for prediction, terms, gradients, buffers in seen[1:]:

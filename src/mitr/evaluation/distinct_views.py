@@ -20,7 +20,7 @@ from mitr.missing.schedules import Extent, Masks
 WINDOW = 1024  # views
 
 
-class Questions:
+class DistinctViews:
     """Every sample under every condition; views that are alike are one question.
 
     Args:
@@ -62,7 +62,7 @@ class Questions:
         self.asked = asked[np.lexsort((self.costs[asked], np.arange(len(asked)) // WINDOW))]
 
     def batches(self, size: int) -> Iterator[np.ndarray]:
-        """The numbers of the questions, at most `size` at a time."""
+        """The numbers of the distinct views, at most `size` at a time."""
         return (self.asked[i : i + size] for i in range(0, len(self.asked), size))
 
     def positions(self, numbers: np.ndarray) -> list[int]:

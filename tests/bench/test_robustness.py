@@ -6,11 +6,10 @@ import pandas as pd
 import pytest
 
 from made import options
+from mitr.bench.robustness import robustness
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
-from mitr.evaluation.robustness import robustness
-from mitr.training import run as runs
-from mitr.training.run import Run
+from mitr.runs.run import Run
 
 
 def test_one_model_for_all_rates(small: Dataset, tmp_path: Path) -> None:
@@ -56,10 +55,10 @@ def test_one_model_per_rate_trains_on_fixed_masks_at_its_rate(small: Dataset, tm
 def test_called_again_it_goes_on_and_repeats_nothing(
     small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import mitr.evaluation.robustness as module
+    import mitr.bench.robustness as module
 
     trained: list[Path] = []
-    original = runs.train
+    original = module.train
 
     def stop_at_second(data: Dataset, out: Path, *args: object, **more: object) -> Run:
         if len(trained) == 1:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mitr.bench.results import by_label_bin, headline_of, tidy
+from mitr.evaluation.results import by_label_bin, headline_of, tidy
 
 LABELS = (-2.0, 1.0, 3.0)
 

@@ -21,10 +21,11 @@ from mitr.evaluation.metrics import chosen_family
 from mitr.evaluation.predicting import predict_at_rates
 from mitr.evaluation.shapley import shapley
 from mitr.evaluation.shapley import summary as shapley_summary
-from mitr.evaluation.summary import Protocol, Summary, rates_of, summarise, write_by_rate
+from mitr.evaluation.summary import Protocol, Summary, summarise, write_by_rate
 from mitr.files import check_free, new_folder, replacing, write_json
+from mitr.missing.protocols import rates_of
 from mitr.report.html import write_evaluation_report
-from mitr.training.run import Run
+from mitr.runs.run import Run
 
 
 @dataclass
@@ -59,7 +60,7 @@ def predict(run: Run, data: Dataset, split: str, rates: Sequence[float], quiet: 
     Raises:
         MitrError: the data do not fit the run, or no sample of the split has a label.
     """
-    network = run.network()
+    network = run.load_network()
     if run.config.train.device != "cpu" and torch.cuda.is_available():
         network.to_device(torch.device("cuda"))
     examples = run.examples(data, split, network)
@@ -128,8 +129,8 @@ def evaluate(
     values = _explained(run, dataset, split) if explain else None
     if out is None:
         return Evaluation(predictions, summary, None, coverage, values)
-    facts = {"model": run.about["network"]["model"], "seed": run.config.train.seed, "split": split}
-    about: dict[str, Any] = facts | {"data": data_facts(dataset), "run": run.about, "command": command}
+    facts = {"model": run.info.network.model, "seed": run.config.train.seed, "split": split}
+    about: dict[str, Any] = facts | {"data": data_facts(dataset), "run": run.info.to_json(), "command": command}
     history = run.folder / "history.csv"  # not yet there if training was killed in its first epoch
     with new_folder(out, "metrics.json", overwrite) as folder:
         with replacing(folder / "predictions.parquet") as partial:
@@ -146,7 +147,7 @@ def evaluate(
         write_by_rate(summary, folder / "by_rate.csv")
         write_evaluation_report(
             folder,
-            title=f"{run.about['network']['model']} on {dataset.info.name}",
+            title=f"{run.info.network.model} on {dataset.info.name}",
             summary_json=summary.to_json(),
             predictions=predictions,
             history=pd.read_csv(history) if history.exists() else None,
@@ -167,7 +168,7 @@ def _caution(calibrated_here: bool) -> list[str]:
 
 
 def _explained(run: Run, data: Dataset, split: str) -> pd.DataFrame:
-    network = run.network()
+    network = run.load_network()
     return shapley(network, run.examples(data, split, network))
 
 
@@ -179,8 +180,8 @@ def data_facts(data: Dataset) -> dict[str, Any]:
 def warnings_for(run: Run, data: Dataset) -> list[str]:
     """What a reader of the results must know."""
     found = list(data.info.notes)
-    if data.info.content_sha256 != run.about["data"]["sha256"]:
-        found.append(f"the run was trained on other data ({run.about['data']['name']}) than it is evaluated on")
+    if not run.trained_on(data):
+        found.append(f"the run was trained on other data ({run.info.data.name}) than it is evaluated on")
     if not run.finished:
         found.append("training has not finished: these are the numbers of its best epoch so far")
     return found
@@ -188,24 +189,19 @@ def warnings_for(run: Run, data: Dataset) -> list[str]:
 
 def shown_facts(run: Run, data: Dataset, split: str, command: str | None) -> dict[str, str]:
     """Rows of the table "how this was made"."""
-    about = run.about
-    text = about["network"]["text"]
-    versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
-    git = about["git"]
+    info, text, git, outcome = run.info, run.info.network.text, run.info.git, run.info.outcome
     facts = {
         "Data": f"{data.info.name}, {split} split",
         "Data SHA-256": str(data.info.content_sha256),
         "Source": f"{data.info.source.name} (SHA-256 {data.info.source.sha256})",
-        "Model": f"{about['network']['model']}, {about['parameters']:,} trained parameters",
-        "Text encoder": f"{text['name']}, {'fine-tuned' if run.config.text.finetune else 'frozen'}" if text else "none",
+        "Model": f"{info.network.model}, {info.parameters:,} trained parameters",
+        "Text encoder": f"{text.name}, {'fine-tuned' if run.config.text.finetune else 'frozen'}" if text else "none",
         "Seed": str(run.config.train.seed),
-        "Selection": about["selection"],
-        "Epochs": f"best {about['best_epoch']} of {about['epochs']} (from 0)"
-        if run.finished
-        else "training not finished",
+        "Selection": info.selection,
+        "Epochs": f"best {outcome.best_epoch} of {outcome.epochs} (from 0)" if outcome else "training not finished",
         "Missingness in training": run.config.missing.schedule,
         "Missingness here": f"published masks, seeds {', '.join(map(str, PUBLISHED_SEEDS))}",
-        "Versions": versions,
-        "Code": f"{git['commit']}{' with changes' if git['modified'] else ''}" if git else "an installed package",
+        "Versions": ", ".join(f"{name} {number}" for name, number in info.versions.items()),
+        "Code": f"{git.commit}{' with changes' if git.modified else ''}" if git else "an installed package",
     }
     return facts | ({"Command": command} if command else {})

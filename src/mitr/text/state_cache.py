@@ -27,7 +27,7 @@ class TextSet(NamedTuple):
     size: int
 
 
-class Memory:
+class TextStateCache:
     """Sets of states; where they outgrow their bound, the one that was not asked for longest is forgotten."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Memory:
         return self.sets[name].states
 
 
-MEMORY = Memory()
+TEXT_STATES = TextStateCache()
 
 
 def text_keys(steps: Steps) -> list[bytes]:

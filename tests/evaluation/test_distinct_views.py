@@ -15,14 +15,14 @@ from mitr.config import TextConfig
 from mitr.data.normalize import Normalizer
 from mitr.data.schema import MODALITIES
 from mitr.data.store import Dataset
+from mitr.evaluation.distinct_views import WINDOW, DistinctViews
 from mitr.evaluation.predicting import predict_under
-from mitr.evaluation.sharing import WINDOW, Questions
 from mitr.missing.masks import inside
 from mitr.missing.protocols import PROTOCOLS, Condition, at_rates
 from mitr.models.network import Network
 from mitr.models.registry import build_model
 from mitr.text.encoder import TextEncoder
-from mitr.text.memory import MEMORY
+from mitr.text.state_cache import TEXT_STATES
 
 RATES = at_rates([k / 10 for k in range(11)])
 
@@ -42,7 +42,7 @@ def one_by_one(network: Network, examples: Examples, conditions: Sequence[Condit
     return pd.concat([predict_under(network, examples, [c]) for c in conditions], ignore_index=True)
 
 
-def texts_of(questions: Questions) -> int:
+def texts_of(questions: DistinctViews) -> int:
     """How many texts there are to encode."""
     shown = list(questions._texts())
     return len({shown[number] for number in questions.asked if shown[number]})
@@ -50,9 +50,9 @@ def texts_of(questions: Questions) -> int:
 
 @pytest.fixture(autouse=True)
 def forget() -> Iterator[None]:
-    MEMORY.sets.clear()
+    TEXT_STATES.sets.clear()
     yield
-    MEMORY.sets.clear()
+    TEXT_STATES.sets.clear()
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def examples(small: Dataset) -> Examples:
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_masks_are_what_the_conditions_say(examples: Examples, protocol: str) -> None:
     conditions = conditions_of(protocol)
-    questions = Questions(examples, conditions)
+    questions = DistinctViews(examples, conditions)
     numbers = np.arange(len(questions.same))
     expected = [condition.masks(examples.extents()) for condition in conditions]
     for m, extent in examples.extents().items():
@@ -76,7 +76,7 @@ def test_masks_are_what_the_conditions_say(examples: Examples, protocol: str) ->
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_every_view_has_one_question_that_looks_like_it(examples: Examples, protocol: str) -> None:
-    questions = Questions(examples, conditions_of(protocol))
+    questions = DistinctViews(examples, conditions_of(protocol))
     assert np.array_equal(np.sort(questions.asked), np.unique(questions.same))
     numbers = np.arange(len(questions.same))
     own, stand_in = questions.masks(numbers), questions.masks(questions.same)
@@ -92,9 +92,9 @@ def test_every_view_has_one_question_that_looks_like_it(examples: Examples, prot
 
 
 def test_what_nothing_is_left_of_is_one_question(examples: Examples) -> None:
-    questions = Questions(examples, at_rates([1.0]))
+    questions = DistinctViews(examples, at_rates([1.0]))
     assert len(questions.asked) == 1
-    doubled = Questions(examples, at_rates([0.3, 0.3, 1.0]))
+    doubled = DistinctViews(examples, at_rates([0.3, 0.3, 1.0]))
     assert len(doubled.asked) == len(examples) + 1
 
 
@@ -150,7 +150,7 @@ class TestTexts:
         monkeypatch.setattr(minilm, "most_bytes", megabytes << 20)
         together = predict_under(network, examples, RATES)
         pd.testing.assert_frame_equal(together, apart, rtol=1e-4, atol=1e-5)
-        texts = texts_of(Questions(examples, RATES))
+        texts = texts_of(DistinctViews(examples, RATES))
         assert texts <= sum(read) <= texts + len(read) * (not megabytes)  # two batches may need the same one
         assert sum(read) < 0.95 * before
         assert len(minilm.known) == (texts if megabytes else 0)
@@ -187,7 +187,7 @@ class TestTexts:
         monkeypatch.setattr(encoder, "_encode", lambda ids, valid: (found.append(len(ids)), encode(ids, valid))[1])
         twice = [replace(c, name=f"{c.name} {i}") for i in range(2) for c in at_rates([0.5])]
         table = predict_under(network, examples, [*twice, *conditions_of("combinations")], batch_size=99)
-        assert sum(found) == texts_of(Questions(examples, at_rates([0.0, 0.5])))
+        assert sum(found) == texts_of(DistinctViews(examples, at_rates([0.0, 0.5])))
         first, again = table["prediction"].to_numpy()[: 2 * len(examples)].reshape(2, -1)
         np.testing.assert_array_equal(first, again)
 

@@ -11,13 +11,13 @@ import torch
 
 import mitr
 from made import options
+from mitr.api import train
+from mitr.bench.evaluate import evaluate
 from mitr.data.store import Dataset
 from mitr.data.synth import synthesise
 from mitr.errors import MitrError
-from mitr.evaluation.evaluate import evaluate
 from mitr.evaluation.predicting import predict_at_rates
-from mitr.evaluation.summary import rates_of
-from mitr.training.run import Run, train
+from mitr.runs.run import Run
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_the_more_is_missing_the_less_is_observed_and_at_the_end_the_prior_answe
 
 
 def test_complete_view_is_the_network_without_masks(run: Run, small: Dataset) -> None:
-    network = run.network()
+    network = run.load_network()
     examples = run.examples(small, "test", network)
     batch = examples.collate([examples[i] for i in range(len(examples))])
     with torch.inference_mode():
@@ -137,15 +137,6 @@ def test_an_evaluation_of_classes(emotions: Dataset, tmp_path: Path) -> None:
         evaluate(run, emotions, family="mosi", quiet=True)
 
 
-def test_rates_of_the_protocols() -> None:
-    assert rates_of("complete", (-3, 3)) == [0.0]
-    assert rates_of("auilc", (-3, 3)) == [r / 10 for r in range(11)]
-    assert rates_of("auilc", (-1, 1)) == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
-    assert rates_of("mean", (-1, 1)) == [r / 10 for r in range(10)]
-    with pytest.raises(MitrError, match="no protocol 'other'"):
-        rates_of("other", (-3, 3))  # type: ignore[arg-type]
-
-
 def test_other_data_are_said_to_be_other(run: Run, tmp_path: Path) -> None:
     other = synthesise(tmp_path / "other", seed=5, train=8, valid=4, test=12)
     evaluate(run, other, out=tmp_path / "report", resamples=10, quiet=True)
@@ -165,7 +156,7 @@ def test_samples_without_label_are_left_out_and_counted(run: Run, tmp_path: Path
 def test_nothing_is_left_when_the_report_fails(
     run: Run, small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import mitr.evaluation.evaluate as module
+    import mitr.bench.evaluate as module
 
     def broken(*_args: object, **_more: object) -> None:
         raise OSError("No space left on device")

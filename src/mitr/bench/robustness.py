@@ -9,17 +9,19 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
+from mitr.bench.evaluate import data_facts, predict, shown_facts, warnings_for
 from mitr.config import PUBLISHED_SEEDS, MissingConfig
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
-from mitr.evaluation.evaluate import data_facts, predict, shown_facts, warnings_for
 from mitr.evaluation.metrics import chosen_family
-from mitr.evaluation.summary import Protocol, aggregate, rates_of, results_table, summarise
+from mitr.evaluation.summary import Protocol, aggregate, results_table, summarise
 from mitr.files import read_json, replacing, write_json
+from mitr.missing.protocols import rates_of
 from mitr.report.html import write_robustness_report
 from mitr.runs.config import RunConfig
-from mitr.training.run import Run, resume, train
+from mitr.runs.run import Run
 from mitr.training.settling import settle
+from mitr.training.train import resume, train
 
 
 @dataclass
@@ -122,7 +124,7 @@ def robustness(
     facts |= {"Training": training, "Seed": ", ".join(map(str, seeds))}
     if per_rate:
         facts |= {
-            "Selection": run.about["selection"].replace(f"missing rates {rates[-1]}", "each model's own missing rate")
+            "Selection": run.info.selection.replace(f"missing rates {rates[-1]}", "each model's own missing rate")
         }
     facts.pop("Epochs")  # each run has its own
     title = f"{config.model.name} on {dataset.info.name}: robustness, {training.replace('-', ' ')}"
@@ -143,8 +145,8 @@ def _config_of(config: RunConfig, seed: int, rate: float | None) -> RunConfig:
 
 def _trained(data: Dataset, folder: Path, config: RunConfig, quiet: bool) -> Run:
     if (folder / "run.json").exists():
-        return resume(folder, data, quiet=quiet, calibrate=False)
-    return train(data, folder, config, quiet=quiet, calibrate=False)
+        return resume(folder, data, quiet=quiet)
+    return train(data, folder, config, quiet=quiet)
 
 
 def _predictions(run: Run, data: Dataset, split: str, rates: Sequence[float], quiet: bool) -> pd.DataFrame:
