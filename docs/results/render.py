@@ -48,7 +48,7 @@ def page() -> str:
 def mosi() -> list[str]:
     """CMU-MOSI: complete data, then over missing rates."""
     runs = {name: found for name in MOSI if (found := load(name)) is not None}
-    ridge, paper = load("mosi_ridge"), load("published")["auilc"]
+    ridge, paper = load("mosi_ridge"), benches.published_numbers()
     lines = [MOSI_HEAD, "### Complete test data", "", header(KEYS)]
     lines.append(row("Ridge on frozen, mean-pooled MiniLM", [value(ridge["by_rate"][0]["metrics"][k]) for k in KEYS]))
     for name, found in runs.items():
