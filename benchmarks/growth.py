@@ -77,11 +77,12 @@ def work_of(what: str, value: float, samples: int) -> Callable[[], object]:
     config.train.device, config.train.threads = "cpu", torch.get_num_threads()
     network = runs._build(config, runs._network_facts(data, config))
     normalizer = runs.Normalizer.fit(data, config.normalize)
-    splits = [runs.Examples(data, data.indices(s), normalizer, network.text) for s in ("train", "valid", "test")]
+    splits = ("train", "valid", "test")
+    train_set, valid_set, test_set = (runs.Examples(data, data.indices(s), normalizer, network.text) for s in splits)
     if rates:
         shown = np.linspace(0, 0.9, int(value)).tolist()
-        return lambda: predict_at_rates(network.eval(), splits[2], shown)
-    trainer = Trainer(network, *splits[:2], config, Path(tempfile.mkdtemp()), {}, quiet=True)
+        return lambda: predict_at_rates(network.eval(), test_set, shown)
+    trainer = Trainer(network, train_set, valid_set, config, Path(tempfile.mkdtemp()), {}, quiet=True)
     return lambda: trainer._train_epoch(lambda: None)
 
 

@@ -83,7 +83,7 @@ def protocol(part: dict[str, Any], name: str) -> list[str]:
     what = "AUILC" if part["protocol"] == "auilc" else "mean over conditions"
     reference = part["reference"]
     lines = [f"### Protocol {about.letter}, `{part['protocol']}` ({what})", "", about.about, ""]
-    heads = [f"{metric(k).label} {'↓' if metric(k).lower_is_better else '↑'}" for k in keys]
+    heads = [metric(k).arrowed_label for k in keys]
     lines.append(f"| Model | {' | '.join(heads)} | Δ MAE to {reference} | p (Holm) | Rank |")
     lines.append("|---|" + "---|" * (len(keys) + 3))
     for model, found in ordered(part):
@@ -179,7 +179,8 @@ def intervals(found: dict[str, Any]) -> list[str]:
     rates = [rate for _, _, rate in part["conditions"]]
     lines = [INTERVALS_HEAD, f"| Model | {' | '.join(f'{rate:.1f}' for rate in rates)} | Width at 0.0 | at 1.0 |"]
     lines.append("|---|" + "---|" * (len(rates) + 2))
-    inside, out = [], []
+    inside: list[str] = []
+    out: list[str] = []
     for model, entry in ordered(part):
         if entry["coverage"] is None:
             continue

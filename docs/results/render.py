@@ -1,6 +1,5 @@
 """Render docs/results.md and its pictures from the result files beside this script; `make results` runs it."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 import benches  # noqa: E402  # beside this script
 import clips  # noqa: E402
+from benches import load  # noqa: E402
 
 DOCS = HERE.parent
 BARS = {"corr": (0.70, "at least"), "acc2_non0": (0.80, "at least"), "mae": (0.95, "at most")}
@@ -32,12 +32,6 @@ def main() -> None:
             (DOCS / "images" / f"{name}.png").write_bytes(seeds_curve(found))
     for name, png in benches.pictures().items():
         (DOCS / "images" / name).write_bytes(png)
-
-
-def load(name: str) -> Any:
-    """A result file, or None while it does not exist."""
-    path = HERE / f"{name}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def page() -> str:
@@ -145,7 +139,7 @@ def complete(entry: dict[str, Any], key: str) -> float:
 
 def header(keys: list[str], first: str = "Model") -> str:
     """Head of a table of metrics."""
-    arrows = [f"{metric(k).label} {'↓' if metric(k).lower_is_better else '↑'}" for k in keys]
+    arrows = [metric(k).arrowed_label for k in keys]
     return f"| {first} | {' | '.join(arrows)} |\n|---|{'---|' * len(keys)}"
 
 

@@ -53,12 +53,11 @@ class ComparedMetric:
     @property
     def cells(self) -> tuple[str, ...]:
         """The texts of a table's line, under `HEAD`."""
-        shown = metric(self.metric)
-        name = f"{shown.label} {'↓' if shown.lower_is_better else '↑'}"
         spread = "" if self.std is None else f" ± {self.std:.3f}"
         ours = "–" if self.ours is None else f"{self.ours:.3f}{spread}"
         difference = "–" if self.difference is None else f"{self.difference:+.3f}"
-        return name, ours, str(self.seeds), f"{self.theirs:.3f}", difference, f"{self.tolerance:.3f}", self.verdict
+        compared = (ours, str(self.seeds), f"{self.theirs:.3f}", difference, f"{self.tolerance:.3f}", self.verdict)
+        return metric(self.metric).arrowed_label, *compared
 
     def to_json(self) -> dict[str, Any]:
         """The attributes and the difference."""
