@@ -80,11 +80,13 @@ def work_of(what: str, value: float, samples: int) -> Callable[[], object]:
     info = network_info(data, config)
     network = build_network(config, info)
     normalizer = Normalizer.fit(data, config.normalize)
-    splits = [Examples(data, data.indices(s), normalizer, network.text) for s in ("train", "valid", "test")]
+    fits, checks, tests = (
+        Examples(data, data.indices(s), normalizer, network.text) for s in ("train", "valid", "test")
+    )
     if rates:
         shown = np.linspace(0, 0.9, int(value)).tolist()
-        return lambda: predict_at_rates(network.eval(), splits[2], shown)
-    trainer = Trainer(network, *splits[:2], config, Path(tempfile.mkdtemp()), info, quiet=True)
+        return lambda: predict_at_rates(network.eval(), tests, shown)
+    trainer = Trainer(network, fits, checks, config, Path(tempfile.mkdtemp()), info, quiet=True)
     return lambda: trainer._train_epoch(lambda: None)
 
 

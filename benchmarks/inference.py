@@ -26,6 +26,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 from yardstick import machine, yardstick
 
+from mitr.files import write_json
+
 COLUMNS, RATES, SECONDS, WORDS = {"audio": 33, "vision": 49}, {"audio": 31.0, "vision": 10.0}, 5.0, 13
 ENGINES = ("torch", "onnx", "onnx-int8")
 LEXICON = "the a film was it great awful story and so with really plot scene music they funny dull ending you"
@@ -55,7 +57,7 @@ def main() -> None:
                 rows.append({"model": model, "engine": engine, "export_seconds": prepared} | found)
                 print(json.dumps(rows[-1]), flush=True)
     report = {"machine": machine(), "threads": chosen.threads, "inference": rows}
-    chosen.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_json(chosen.out, report)
 
 
 def prepare(model: str, place: Path) -> float:

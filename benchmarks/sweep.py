@@ -24,7 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -33,7 +33,8 @@ import harness
 from made_sets import SHAPES, bert, made
 from yardstick import yardstick
 
-CASES = {  # name -> encoder, is it trained, what a hidden token is, samples
+# name -> encoder, is it trained, what a hidden token is, samples
+CASES: dict[str, tuple[str, bool, Literal["unknown", "skip"], int]] = {
     "minilm frozen": ("minilm", False, "unknown", 256),
     "minilm fine-tuned": ("minilm", True, "unknown", 256),
     "minilm fine-tuned, skip": ("minilm", True, "skip", 256),
@@ -72,6 +73,8 @@ def measured(name: str, quick: bool) -> dict[str, Any]:
         config.text.finetune, config.text.hidden = finetune, hidden
         data = made(SHAPES["mosi"], "ids", (8, 8, samples))
         network = build_network(config, network_info(data, config)).eval()
+        text = network.text
+        assert text is not None, "ids need an encoder"
         normalizer = Normalizer.fit(data, config.normalize)
         examples = Examples(data, data.indices("test"), normalizer, network.text)
     rates = [k / 10 for k in range(11)]
@@ -83,7 +86,7 @@ def measured(name: str, quick: bool) -> dict[str, Any]:
 
     def forget() -> None:
         TEXT_STATES.sets.clear()
-        network.text.known = {}
+        text.known = {}
 
     speed = yardstick()
     predict(0.3)
@@ -96,8 +99,8 @@ def measured(name: str, quick: bool) -> dict[str, Any]:
     forget()
     sweep = predict(*rates)
     seconds = sweep[0]
-    questions = DistinctViews(examples, at_rates(rates), network.text.skip_hidden)
-    skip = network.text.skip_hidden
+    questions = DistinctViews(examples, at_rates(rates), text.skip_hidden)
+    skip = text.skip_hidden
     read = (steps for batches in questions.text_sets(size) for steps in batches)
     tokens = sum(int((steps.available & steps.valid if skip else steps.valid).sum()) for steps in read)
     found = {

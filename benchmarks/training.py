@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -42,7 +42,7 @@ class Case(NamedTuple):
 
     shape: str
     text: str
-    precision: str
+    precision: Literal["no", "bf16"]
     samples: int
     of: int
     epochs: int
@@ -109,8 +109,8 @@ def measured(name: str, quick: bool) -> dict[str, Any]:
         info = network_info(data, config)
         network = build_network(config, info)
         normalizer = Normalizer.fit(data, config.normalize)
-        splits = [Examples(data, data.indices(split), normalizer, network.text) for split in ("train", "valid")]
-        trainer = Trainer(network, *splits, config, Path(place), info, quiet=True)
+        train, valid = (Examples(data, data.indices(s), normalizer, network.text) for s in ("train", "valid"))
+        trainer = Trainer(network, train, valid, config, Path(place), info, quiet=True)
         seconds = []
         for _ in range(epochs + 1):
             start = time.perf_counter()

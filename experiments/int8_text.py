@@ -13,6 +13,7 @@ from mitr.export.checking import cost_of_int8
 from mitr.export.engine import OnnxEngine
 from mitr.export.exporting import export_onnx
 from mitr.export.network import OnnxNetwork
+from mitr.files import write_json
 from mitr.runs.run import Run
 
 
@@ -28,7 +29,7 @@ def main() -> None:
         print(json.dumps({folder.name: found[folder.name]}), flush=True)
     first = Run(chosen.runs[0])
     about = {"model": first.config.model.name, "data": first.info.data.name, "runs": found}
-    chosen.out.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    write_json(chosen.out, about)
 
 
 def costs(run: Run) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def _of_model(name: str) -> str:
     texts = sentences(kind)
     for option in fields(kind):
         assert option.default is not MISSING
-        default = {True: "yes", False: "no", None: "none"}.get(option.default, option.default)  # type: ignore[arg-type]
+        default = {True: "yes", False: "no", None: "none"}.get(option.default, option.default)
         if isinstance(option.default, int | float) and not isinstance(option.default, bool):
             default = f"{option.default:g}"
         cells = (allowed(option, hints(kind)[option.name]), texts[option.name], source_of(option, kind))

@@ -48,7 +48,7 @@ YES_NO |= {
     "json",
     "speech.allow_download",
 }
-YES_NO |= {"int8_text"}
+YES_NO |= {"int8_text", "list"}
 
 
 def parser(words: Sequence[str] = ()) -> ArgumentParser:
@@ -112,12 +112,12 @@ def spelled_out(arguments: list[str]) -> list[str]:
 
 
 def places_first(words: list[str]) -> list[str]:
-    """The files of `predict` and the folders of `bench` before the options, between which they may stand.
+    """`predict`'s files, `bench`'s folders and `reproduce`'s row before the options, between which they may stand.
 
     Args:
         words: as `spelled_out` gives them: an option that is no yes/no one has one value, behind = or as the next word.
     """
-    if words[:1] not in (["predict"], ["bench"]) or "--" in words:
+    if words[:1] not in (["predict"], ["bench"], ["reproduce"]) or "--" in words:
         return words
     places, options, rest = [], [], iter(words[1:])
     for word in rest:
@@ -142,6 +142,9 @@ def _parser_of(function: Callable[..., None], words: Sequence[str]) -> ArgumentP
         refuse_model_options(words)
         own.add_function_arguments(function, skip={"data"})
         own.add_argument("data", nargs="+", type=str, help="folders of data sets, or of the folds of one")
+    elif function is benchmarks.reproduce:
+        own.add_argument("experiment", nargs="?", type=str, help="a published row or table, or a YAML file with a row")
+        own.add_function_arguments(function, skip={"experiment"})
     elif function is clips.predict:
         own.add_argument("run", type=str, help="the run folder")
         own.add_argument("files", nargs="*", type=str, help="video or audio files; none with --text")

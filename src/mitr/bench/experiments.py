@@ -16,8 +16,7 @@ from mitr.evaluation.metrics import metric
 from mitr.plain_yaml import read_yaml
 from mitr.runs.config import SECTIONS, ModelConfig, RunConfig
 
-PUBLISHED = Path("experiments/published")
-Protocol = Literal["auilc", "mean", "complete"]
+PublishedProtocol = Literal["auilc", "mean", "complete"]
 Training = Literal["per-rate", "one-model"]
 
 
@@ -55,7 +54,7 @@ class Experiment:
     source: str
     url: str
     data: DataFile
-    protocol: Protocol
+    protocol: PublishedProtocol
     training: Training
     model: str
     seeds: tuple[int, ...]
@@ -80,39 +79,6 @@ def read_experiment(path: Path) -> Experiment:
     parts = {"data": DataFile(**value["data"]), "seeds": tuple(value["seeds"]), "config": config}
     numbers = {key: {k: float(x) for k, x in value[key].items()} for key in ("published", "tolerance")}
     return Experiment(**{"name": path.stem} | value | parts | numbers)
-
-
-def find_experiment(name: str, folder: Path = PUBLISHED) -> Path:
-    """The file that a path, or the bare name of a file in `folder`, stands for.
-
-    Raises:
-        MitrError: neither exists; lists what is there.
-    """
-    for path in (Path(name), folder / f"{name.removesuffix('.yaml')}.yaml"):
-        if path.is_file():
-            return path
-    shipped = "\n  ".join(path.stem for path in list_experiments(folder)) or "nothing"
-    raise MitrError(f"there is no experiment {name!r}: name a YAML file, or one in {folder}:\n  {shipped}")
-
-
-def list_experiments(folder: Path = PUBLISHED) -> list[Path]:
-    """The experiment files of a folder, by name."""
-    return sorted(folder.glob("*.yaml"))
-
-
-def experiments_table(folder: Path = PUBLISHED) -> str:
-    """The experiment files of a folder as a Markdown table, with links relative to `docs/`."""
-    lines = [
-        "| experiment | model | data | protocol | training | MAE ↓ | Corr ↑ | source |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for path in list_experiments(folder):
-        row = read_experiment(path)
-        numbers = (f"{row.published[key]:.3f}" if key in row.published else "–" for key in ("mae", "corr"))
-        link = f"[`{row.name}`](../{PUBLISHED.as_posix()}/{path.name})"
-        cells = (link, row.model, row.data.name, row.protocol, row.training, *numbers, f"[{row.source}]({row.url})")
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
 
 
 def _mapping(path: Path) -> dict[str, Any]:
@@ -227,7 +193,7 @@ CHECKS: dict[str, Callable[[Any], Iterator[str]]] = {
     "source": _text,
     "url": _url,
     "data": _data,
-    "protocol": _one_of(get_args(Protocol)),
+    "protocol": _one_of(get_args(PublishedProtocol)),
     "training": _one_of(get_args(Training)),
     "model": _text,
     "seeds": _seeds,

@@ -44,13 +44,12 @@ def perform(job: Job, folder: Path) -> Facts:
     earlier = read_json(place / "done.json") if (place / "done.json").exists() else {}
     if enough_clips(dataset):
         calibrated(run, data=dataset, network=network)
-    assert run.info.outcome is not None
     facts = {
         "status": "ok",
         "parameters": run.info.parameters,
-        "epochs": run.info.outcome.epochs,
-        "best_epoch": run.info.outcome.best_epoch,
-        "validation": run.info.outcome.best,
+        "epochs": run.outcome.epochs,
+        "best_epoch": run.outcome.best_epoch,
+        "validation": run.outcome.best,
         "train_seconds": round(sum(float(row["seconds"]) for row in read_history(place)), 1),
         "milliseconds_per_sample": round(milliseconds_per_sample(network, tested), 3),
         "peak_mb": max(filter(None, [peak_memory_mb(), earlier.get("peak_mb")]), default=None),

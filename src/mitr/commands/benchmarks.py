@@ -78,33 +78,52 @@ def bench(
 
 
 def reproduce(
-    experiment: str,
+    experiment: str | None = None,
     *,
-    out: str,
+    list: bool = False,
+    out: str | None = None,
     data: str | None = None,
     text: EncoderChoice = EncoderChoice(),  # noqa: B008
     jobs: int = 0,
     quiet: bool = False,
 ) -> None:
-    """Run a published row again and compare: ours, theirs, and whether they agree; stopped, it can be called again.
+    """Run a published row, or all of a table, and compare: ours, theirs, verdicts; stopped, it can be called again.
 
     Args:
-        experiment: a YAML file, or the name of one in experiments/published.
+        experiment: the name of a published row or table (wang2025, wang2025_mosi), or a YAML file with a row.
+        list: print the published rows, or those of the table that is named, and run nothing.
         out: the folder for runs and comparison.
-        data: the data set's folder; without it, the error says which file it is to be made of.
+        data: the data set's folder, several with commas between them; without it, the error says which are needed.
         text: another place of the text encoder.
         jobs: processes at a time; 0 for one per core.
         quiet: show no progress.
     """
-    from mitr.bench import reproduce as reproducing
-    from mitr.bench.experiments import find_experiment, read_experiment
+    from mitr.bench import reproduce as one_row
+    from mitr.bench import reproduce_table as whole_table
+    from mitr.bench.catalogue import experiment_file, experiments_named, print_experiments
 
-    row = read_experiment(find_experiment(experiment))
-    found = reproducing.reproduce(row, data, out, text=text, jobs=jobs, quiet=quiet, command=command_line())
-    reproducing.print_reproduction(found)
+    if list:
+        print_experiments(experiments_named(experiment))
+        return
+    if experiment is None:
+        raise MitrError("name a published row, a table or a YAML file; `mitr reproduce --list` prints the rows")
+    rows = experiments_named(experiment)
+    if out is None:
+        raise MitrError("name a folder for runs and comparison: --out OUT")
+    if experiment_file(experiment) is not None:
+        found = one_row.reproduce(rows[0], data, out, text=text, jobs=jobs, quiet=quiet, command=command_line())
+        one_row.print_reproduction(found)
+        problems = [f"{found.failed} runs failed"] if found.failed else []
+    else:
+        stores = [data] if data and Path(data).exists() else words_of(data or "")
+        table = whole_table.reproduce_table(
+            experiment, rows, stores, out, text=text, jobs=jobs, quiet=quiet, command=command_line()
+        )
+        whole_table.print_table(table)
+        problems = table.problems
     print(f"{Path(out) / 'reproduction.md'}")
-    if found.failed:
-        raise MitrError(f"{found.failed} runs failed; the same command tries them again")
+    if problems:
+        raise MitrError("\n".join([*problems, "the same command tries them again"]))
 
 
 def words_of(text: str) -> list[str]:

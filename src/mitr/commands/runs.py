@@ -57,8 +57,7 @@ def train_run(
             run = api.train(data, out, config, quiet=quiet, command=command_line())
         except KeyboardInterrupt:
             raise _interrupted(out) from None
-    outcome, select = run.info.outcome, run.config.train.select
-    assert outcome is not None
+    outcome, select = run.outcome, run.config.train.select
     best = f"best epoch {outcome.best_epoch} of {outcome.epochs}, validation {select} {outcome.best:.4f}"
     print(f"{run.folder}: {best}")
 

@@ -17,7 +17,7 @@ from mitr.models.network import Network
 from mitr.runs import checkpoint
 from mitr.runs.building import build_network, check_fit, check_vocabulary
 from mitr.runs.config import RunConfig
-from mitr.runs.info import NetworkInfo, RunInfo, read_run_info
+from mitr.runs.info import NetworkInfo, Outcome, RunInfo, read_run_info
 
 WEIGHTS, STATE, NORMALIZER = "model.safetensors", "state.safetensors", "normalizer.safetensors"
 
@@ -52,6 +52,17 @@ class Run:
     def finished(self) -> bool:
         """Training ended by its own rule."""
         return self.info.finished
+
+    @property
+    def outcome(self) -> Outcome:
+        """How training ended.
+
+        Raises:
+            MitrError: it has not ended.
+        """
+        if self.info.outcome is None:
+            raise MitrError(f"{self.folder} has not finished training: go on with `mitr train --resume {self.folder}`")
+        return self.info.outcome
 
     @property
     def weights(self) -> Path:
