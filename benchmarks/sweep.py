@@ -99,9 +99,9 @@ def measured(name: str, quick: bool) -> dict[str, Any]:
     forget()
     sweep = predict(*rates)
     seconds = sweep[0]
-    questions = DistinctViews(examples, at_rates(rates), text.skip_hidden)
+    views = DistinctViews(examples, at_rates(rates), text.skip_hidden)
     skip = text.skip_hidden
-    read = (steps for batches in questions.text_sets(size) for steps in batches)
+    read = (steps for batches in views.text_sets(size) for steps in batches)
     tokens = sum(int((steps.available & steps.valid if skip else steps.valid).sum()) for steps in read)
     found = {
         "case": name,
@@ -116,7 +116,7 @@ def measured(name: str, quick: bool) -> dict[str, Any]:
         "cpu_over_one_view": round(sweep[1] / one[1], 2),
         "cpu_over_both_views": round(sweep[1] / both[1], 2),
         "readings": round(tokens / int(examples.costs().sum()), 2),
-        "views": round(len(questions.asked) / samples, 2),
+        "views": round(len(views.distinct) / samples, 2),
     }
     if not finetune:
         found["again_seconds"] = round(predict(*rates)[0], 3)

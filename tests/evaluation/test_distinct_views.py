@@ -42,10 +42,10 @@ def one_by_one(network: Network, examples: Examples, conditions: Sequence[Condit
     return pd.concat([predict_under(network, examples, [c]) for c in conditions], ignore_index=True)
 
 
-def texts_of(questions: DistinctViews) -> int:
+def texts_of(views: DistinctViews) -> int:
     """How many texts there are to encode."""
-    shown = list(questions._texts())
-    return len({shown[number] for number in questions.asked if shown[number]})
+    shown = list(views._texts())
+    return len({shown[number] for number in views.distinct if shown[number]})
 
 
 @pytest.fixture(autouse=True)
@@ -63,12 +63,12 @@ def examples(small: Dataset) -> Examples:
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_masks_are_what_the_conditions_say(examples: Examples, protocol: str) -> None:
     conditions = conditions_of(protocol)
-    questions = DistinctViews(examples, conditions)
-    numbers = np.arange(len(questions.same))
+    views = DistinctViews(examples, conditions)
+    numbers = np.arange(len(views.same))
     expected = [condition.masks(examples.extents()) for condition in conditions]
     for m, extent in examples.extents().items():
         whole = np.tile(inside(extent.lengths, extent.steps), (len(conditions), 1))
-        keep, absent = questions.masks(numbers)[m]
+        keep, absent = views.masks(numbers)[m]
         np.testing.assert_array_equal(keep, np.concatenate([masks[m].keep for masks in expected]) & whole)
         there = np.tile(extent.lengths > 0, len(conditions))
         np.testing.assert_array_equal(absent, np.concatenate([masks[m].absent for masks in expected]) & there)
@@ -76,26 +76,26 @@ def test_masks_are_what_the_conditions_say(examples: Examples, protocol: str) ->
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_every_view_has_one_question_that_looks_like_it(examples: Examples, protocol: str) -> None:
-    questions = DistinctViews(examples, conditions_of(protocol))
-    assert np.array_equal(np.sort(questions.asked), np.unique(questions.same))
-    numbers = np.arange(len(questions.same))
-    own, stand_in = questions.masks(numbers), questions.masks(questions.same)
+    views = DistinctViews(examples, conditions_of(protocol))
+    assert np.array_equal(np.sort(views.distinct), np.unique(views.same))
+    numbers = np.arange(len(views.same))
+    own, stand_in = views.masks(numbers), views.masks(views.same)
     left = np.any([mask.keep.any(axis=1) for mask in own.values()], axis=0)
-    assert (numbers[left] % len(examples) == questions.same[left] % len(examples)).all()
-    assert len(np.unique(questions.same[~left])) == (not left.all())
+    assert (numbers[left] % len(examples) == views.same[left] % len(examples)).all()
+    assert len(np.unique(views.same[~left])) == (not left.all())
     for m in own:
         np.testing.assert_array_equal(own[m].keep[left], stand_in[m].keep[left])
         np.testing.assert_array_equal(own[m].absent[left], stand_in[m].absent[left])
-    for start in range(0, len(questions.asked), WINDOW):
-        assert (np.diff(questions.costs[questions.asked[start : start + WINDOW]]) >= 0).all()
-    assert [n for batch in questions.batches(7) for n in batch.tolist()] == questions.asked.tolist()
+    for start in range(0, len(views.distinct), WINDOW):
+        assert (np.diff(views.costs[views.distinct[start : start + WINDOW]]) >= 0).all()
+    assert [n for batch in views.batches(7) for n in batch.tolist()] == views.distinct.tolist()
 
 
 def test_what_nothing_is_left_of_is_one_question(examples: Examples) -> None:
-    questions = DistinctViews(examples, at_rates([1.0]))
-    assert len(questions.asked) == 1
+    views = DistinctViews(examples, at_rates([1.0]))
+    assert len(views.distinct) == 1
     doubled = DistinctViews(examples, at_rates([0.3, 0.3, 1.0]))
-    assert len(doubled.asked) == len(examples) + 1
+    assert len(doubled.distinct) == len(examples) + 1
 
 
 @pytest.mark.parametrize("model", ["mitr-dnet", "mitr-dnet-plus", "tfr-net", "lmf"])

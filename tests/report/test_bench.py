@@ -9,7 +9,7 @@ from mitr.bench.compare import compare
 from mitr.errors import MitrError
 from mitr.evaluation.results import by_label_bin, tidy
 from mitr.report import plots
-from mitr.report.bench import Found, Table, latex, markdown, shown_keys, write_bench_report
+from mitr.report.bench import BenchTables, Table, latex, markdown, shown_keys, write_bench_report
 
 RANGE = (-3.0, 3.0)
 LABELS = [-3.0, -1.0, 0.0, 1.0, 2.0, 3.0]
@@ -25,7 +25,7 @@ def predictions(model: str, seed: int) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def found() -> Found:
+def found() -> BenchTables:
     tables = {model: {seed: predictions(model, seed) for seed in (0, 1)} for model in SHIFT}
     about = {"data": "d", "protocol": "auilc", "training": "one-model"}
     kinds = [(model, seed, table) for model, seeds in tables.items() for seed, table in seeds.items()]
@@ -39,11 +39,11 @@ def found() -> Found:
     coverage = coverage.assign(model="mean", protocol="auilc", training="one-model")
     shapley = pd.DataFrame({"model": "mean", "modality": ["text", "audio"], "mean_absolute": [0.3, 0.1]})
     shapley = shapley.assign(share=[0.75, 0.25])
-    return Found(results, bins, compare(tables, results, **options), jobs, coverage, shapley)
+    return BenchTables(results, bins, compare(tables, results, **options), jobs, coverage, shapley)
 
 
 @pytest.fixture(scope="module")
-def folder(found: Found, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(found: BenchTables, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("report")
     write_bench_report(place, found, title="A & B", facts={"Data": "d"}, warnings=["careful"], family="mosi")
     return place
@@ -96,7 +96,7 @@ def test_latex_escapes_and_bolds() -> None:
     assert markdown(table).splitlines()[2] == r"| x\_1 & y | **0.5** ± 0.1 [0, 1] |"
 
 
-def test_mae_and_corr_come_first(found: Found) -> None:
+def test_mae_and_corr_come_first(found: BenchTables) -> None:
     assert shown_keys(found.results)[:2] == ["mae", "corr"]
 
 

@@ -110,14 +110,14 @@ def make_plan(
         job
         for data in datasets
         for seed in seeds
-        for recipe in _recipes(data, protocols, per_rate)
+        for training in _trainings(data, protocols, per_rate)
         for name, config in entries.items()
-        for job in [_job(data, name, config, seed, recipe)]
+        for job in [_job(data, name, config, seed, training)]
     ]
     return Plan(tuple(datasets), dict(entries), tuple(protocols), tuple(seeds), per_rate, _merged(jobs))
 
 
-class Recipe(NamedTuple):
+class ProtocolTraining(NamedTuple):
     """How a protocol trains: from an entry's own missing data to those of the protocol, and what it then tests."""
 
     training: str
@@ -132,22 +132,22 @@ class Recipe(NamedTuple):
         return MissingConfig("fixed", self.rate, seeds=base.seeds)
 
 
-def _recipes(data: Dataset, protocols: Sequence[str], per_rate: bool) -> Iterator[Recipe]:
+def _trainings(data: Dataset, protocols: Sequence[str], per_rate: bool) -> Iterator[ProtocolTraining]:
     for name in protocols:
         protocol = PROTOCOLS[name]
         if per_rate and name == "auilc":
             for condition in protocol.conditions(tuple(data.info.modalities), data.info.label_range):
-                yield Recipe("per-rate", protocol, condition.level, Check(name, (condition.name,)))
+                yield ProtocolTraining("per-rate", protocol, condition.level, Check(name, (condition.name,)))
         else:
-            yield Recipe("one-model", protocol, None, Check(name))
+            yield ProtocolTraining("one-model", protocol, None, Check(name))
 
 
-def _job(data: Dataset, name: str, config: RunConfig, seed: int, recipe: Recipe) -> Job:
-    config = replace(config, train=replace(config.train, seed=seed), missing=recipe.missing(config.missing))
+def _job(data: Dataset, name: str, config: RunConfig, seed: int, training: ProtocolTraining) -> Job:
+    config = replace(config, train=replace(config.train, seed=seed), missing=training.missing(config.missing))
     key = f"{slug(data.info.name)}-{slug(name)}-seed{seed}-{_digest(data, config)}"
-    if recipe.rate is not None:
-        key += f"-rate{recipe.rate:g}"  # tested at its own rate alone, unlike an equal run for all conditions
-    return Job(key, name, str(data.folder), data.info.name, seed, recipe.training, config, (recipe.check,))
+    if training.rate is not None:
+        key += f"-rate{training.rate:g}"  # tested at its own rate alone, unlike an equal run for all conditions
+    return Job(key, name, str(data.folder), data.info.name, seed, training.training, config, (training.check,))
 
 
 def _merged(jobs: Sequence[Job]) -> tuple[Job, ...]:

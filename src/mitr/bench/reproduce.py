@@ -59,7 +59,7 @@ class ComparedMetric:
         compared = (ours, str(self.seeds), f"{self.theirs:.3f}", difference, f"{self.tolerance:.3f}", self.verdict)
         return metric(self.metric).arrowed_label, *compared
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The attributes and the difference."""
         return asdict(self) | {"difference": self.difference}
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-import mitr
 from mitr.bench.catalogue import list_experiments
 from mitr.bench.experiments import Experiment
 from mitr.bench.reproduce import HEAD, Reproduction, Verdict, reproduce, source_file
@@ -14,6 +13,7 @@ from mitr.config import EncoderChoice
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
 from mitr.files import discard_partials, replacing, write_json
+from mitr.version import VERSION
 
 
 @dataclass(frozen=True)
@@ -199,6 +199,6 @@ def _write(table: TableReproduction, command: str | None) -> None:
         for row in table.rows
     ]
     written = {"table": table.name, "verdicts": table.verdicts, "experiments": rows, "errors": table.errors}
-    write_json(table.folder / FILES[0], written | {"mitr": mitr.__version__, "command": command})
+    write_json(table.folder / FILES[0], written | {"mitr": VERSION, "command": command})
     with replacing(table.folder / FILES[1]) as partial:
         partial.write_text(table_as_markdown(table), encoding="utf-8")

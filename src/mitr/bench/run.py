@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mitr.bench.compare import compare
 from mitr.bench.plan import Job, Plan, entries_of, make_plan, slug
-from mitr.bench.work import Facts, finished, perform, predictions_path
+from mitr.bench.work import finished, perform, predictions_path
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
 from mitr.evaluation.calibrating import FILE
@@ -23,8 +23,8 @@ from mitr.evaluation.mask_files import export_masks
 from mitr.evaluation.metrics import family_of
 from mitr.evaluation.results import by_label_bin, tidy
 from mitr.files import discard_partials, read_json, replacing, write_json
-from mitr.processes import run_jobs
-from mitr.report.bench import Found, write_bench_report
+from mitr.processes import JobResult, run_jobs
+from mitr.report.bench import BenchTables, write_bench_report
 from mitr.runs.config import RunConfig
 from mitr.version import VERSION
 
@@ -50,11 +50,11 @@ class BenchResult:
     comparisons: pd.DataFrame
     coverage: pd.DataFrame
     shapley: pd.DataFrame
-    jobs: list[Facts]
+    jobs: list[JobResult]
     folder: Path
 
     @property
-    def failed(self) -> list[Facts]:
+    def failed(self) -> list[JobResult]:
         """The jobs that failed."""
         return [job for job in self.jobs if job["status"] != "ok"]
 
@@ -140,7 +140,7 @@ def _carried_out(
     scale = plan.datasets[0].info.label_range
     write_bench_report(
         out,
-        Found(results, bins, comparisons, listed, coverage, shapley),
+        BenchTables(results, bins, comparisons, listed, coverage, shapley),
         title=f"{', '.join(plan.entries)} on {', '.join(data.info.name for data in plan.datasets)}",
         facts=_shown_facts(plan, listed, command),
         warnings=_warnings(plan, listed),
@@ -173,7 +173,7 @@ def _shared(config: RunConfig, workers: int) -> RunConfig:
     return replace(config, train=replace(config.train, threads=threads), text=replace(config.text, memory_mb=memory))
 
 
-def _perform(plan: Plan, out: Path, workers: int, quiet: bool) -> dict[str, Facts]:
+def _perform(plan: Plan, out: Path, workers: int, quiet: bool) -> dict[str, JobResult]:
     facts = {job.key: known for job in plan.jobs if (known := finished(job, out)) is not None}
     left = [job for job in plan.jobs if job.key not in facts]
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
@@ -181,7 +181,7 @@ def _perform(plan: Plan, out: Path, workers: int, quiet: bool) -> dict[str, Fact
     with Progress(*columns, TimeRemainingColumn(), console=say, disable=quiet) as progress:
         task = progress.add_task("runs", total=len(plan.jobs), completed=len(facts))
 
-        def done(job: Job, what: Facts) -> None:
+        def done(job: Job, what: JobResult) -> None:
             facts[job.key] = what
             progress.advance(task)
             if what["status"] != "ok":
@@ -195,7 +195,7 @@ def _perform(plan: Plan, out: Path, workers: int, quiet: bool) -> dict[str, Fact
     return facts
 
 
-def _whole(plan: Plan, facts: dict[str, Facts]) -> list[tuple[str, int, str, str]]:
+def _whole(plan: Plan, facts: dict[str, JobResult]) -> list[tuple[str, int, str, str]]:
     """(entry, seed, protocol, training) for which every run succeeded, on all data sets; tables hold nothing else."""
     found: dict[tuple[str, int, str, str], bool] = {}
     for job in plan.jobs:
@@ -249,7 +249,7 @@ def _comparisons(
     return pd.concat(tables, ignore_index=True)
 
 
-def _coverage(plan: Plan, out: Path, facts: dict[str, Facts]) -> pd.DataFrame:
+def _coverage(plan: Plan, out: Path, facts: dict[str, JobResult]) -> pd.DataFrame:
     """How often the intervals of each run hold the label, of the runs that have intervals."""
     parts = []
     for job in plan.jobs:
@@ -267,7 +267,7 @@ def _coverage(plan: Plan, out: Path, facts: dict[str, Facts]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else none
 
 
-def _shapley(plan: Plan, facts: dict[str, Facts]) -> pd.DataFrame:
+def _shapley(plan: Plan, facts: dict[str, JobResult]) -> pd.DataFrame:
     """What each modality added, of the runs that see all conditions."""
     rows = [
         {"data": job.data_name, "model": job.entry, "training": job.training, "seed": job.seed, "modality": m} | entry
@@ -288,7 +288,7 @@ def _write_masks(plan: Plan, out: Path) -> None:
             export_masks(data, protocol, "test", path, text, overwrite=True)
 
 
-def _warnings(plan: Plan, jobs: list[Facts]) -> list[str]:
+def _warnings(plan: Plan, jobs: list[JobResult]) -> list[str]:
     named = len(plan.datasets) > 1
     found = [f"{data.info.name}: {note}" if named else note for data in plan.datasets for note in data.info.notes]
     failed = sum(job["status"] != "ok" for job in jobs)
@@ -303,7 +303,7 @@ def _warnings(plan: Plan, jobs: list[Facts]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _shown_facts(plan: Plan, jobs: list[Facts], command: str | None) -> dict[str, str]:
+def _shown_facts(plan: Plan, jobs: list[JobResult], command: str | None) -> dict[str, str]:
     """Rows of the table "how this was made"."""
     config = next(iter(plan.entries.values()))
     code = dict.fromkeys(

@@ -3,7 +3,6 @@
 import shutil
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,13 +17,12 @@ from mitr.evaluation.shapley import shapley, summary
 from mitr.files import read_json, replacing, write_json
 from mitr.missing.protocols import PROTOCOLS, Condition
 from mitr.models.network import Network
+from mitr.processes import JobResult
 from mitr.runs.history import read_history
 from mitr.training.train import resume, train
 
-Facts = dict[str, Any]
 
-
-def perform(job: Job, folder: Path) -> Facts:
+def perform(job: Job, folder: Path) -> JobResult:
     """Do what is left of a job; what it says is in `done.json` of its run folder."""
     place = folder / "runs" / job.key
     reset_peak_memory()
@@ -61,12 +59,12 @@ def perform(job: Job, folder: Path) -> Facts:
     return facts
 
 
-def finished(job: Job, folder: Path) -> Facts | None:
+def finished(job: Job, folder: Path) -> JobResult | None:
     """What an earlier call said of the job, if nothing of it is left to do."""
     path = folder / "runs" / job.key / "done.json"
     if not path.exists() or not all(predictions_path(folder, job, check).exists() for check in job.checks):
         return None
-    facts: Facts = read_json(path)
+    facts: JobResult = read_json(path)
     calibrated_here = (path.parent / FILE).exists() or not enough_clips(Dataset(job.data))
     return facts if calibrated_here and "shapley" in facts else None
 

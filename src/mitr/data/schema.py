@@ -32,7 +32,7 @@ class Modality:
     padded_length: int | None = None
     special_tokens: bool = False
     tokenizer: str | None = None
-    extractor: dict[str, Any] | None = None
+    extractor: dict[str, object] | None = None
 
     def __post_init__(self) -> None:
         if self.kind in ("features", "embeddings") and not (isinstance(self.dim, int) and self.dim > 0):
@@ -106,7 +106,7 @@ class DatasetInfo:
     def __post_init__(self) -> None:
         self.classes = None if self.classes is None else tuple(self.classes)  # JSON has lists
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """A plain dictionary for `dataset.json`."""
         return asdict(self)
 

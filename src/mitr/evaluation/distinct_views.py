@@ -1,4 +1,4 @@
-"""What the conditions of a protocol have in common is asked of a network once.
+"""The distinct views of a split under several conditions, so that no forward pass is made twice.
 
 N samples under C conditions are C x N views, numbered one condition after the other. Many are alike: the published
 masks are nested, so from one rate to the next a short text often loses nothing; and where nothing is left, all samples
@@ -21,7 +21,7 @@ WINDOW = 1024  # views
 
 
 class DistinctViews:
-    """Every sample under every condition; views that are alike are one question.
+    """Every sample under every condition, with views of equal content counted once.
 
     Args:
         examples: the split.
@@ -29,10 +29,10 @@ class DistinctViews:
         skip_hidden: the text encoder leaves hidden tokens out, so that they cost nothing.
 
     Attributes:
-        same: (C x N,) the number of the view that stands for each.
+        same: (C x N,) the number of the first view with the same content.
         text: (C x N,) the number of the first view that has the same text; where no text is encoded, the sample.
-        asked: (Q,) the numbers of the views that stand for others: samples of similar length near each other, in
-            windows that are sorted by cost, and side by side those of the same text.
+        distinct: (Q,) the numbers of the views to predict, those in `same`: in windows sorted by cost, samples of
+            similar length near each other, views of one text side by side.
     """
 
     def __init__(self, examples: Examples, conditions: Sequence[Condition], skip_hidden: bool = False):
@@ -55,15 +55,15 @@ class DistinctViews:
         else:
             self.text = _first_alike(self._texts())
             self.costs = np.bitwise_count(self.bits["text"]).sum(axis=1) if skip_hidden else steps["text"]
-        asked = np.unique(self.same)
-        text = self.text[asked]
+        distinct = np.unique(self.same)
+        text = self.text[distinct]
         # views of one text may differ in other steps: those of its first view count, so that they stay together
-        asked = asked[np.lexsort((total[asked], text, total[text]))]
-        self.asked = asked[np.lexsort((self.costs[asked], np.arange(len(asked)) // WINDOW))]
+        distinct = distinct[np.lexsort((total[distinct], text, total[text]))]
+        self.distinct = distinct[np.lexsort((self.costs[distinct], np.arange(len(distinct)) // WINDOW))]
 
     def batches(self, size: int) -> Iterator[np.ndarray]:
         """The numbers of the distinct views, at most `size` at a time."""
-        return (self.asked[i : i + size] for i in range(0, len(self.asked), size))
+        return (self.distinct[i : i + size] for i in range(0, len(self.distinct), size))
 
     def positions(self, numbers: np.ndarray) -> list[int]:
         """The place of each view's sample in the split."""
@@ -76,7 +76,7 @@ class DistinctViews:
 
     def text_sets(self, size: int) -> list[list[Steps]]:
         """Every text once, in sets of batches: what each condition adds to the earlier ones, short texts first."""
-        numbers = np.sort(self.asked)
+        numbers = np.sort(self.distinct)
         numbers = numbers[np.unique(self.text[numbers], return_index=True)[1]]
         sets: dict[int, list[Steps]] = {}
         for c in np.unique(numbers // self.samples).tolist():

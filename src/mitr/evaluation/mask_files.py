@@ -1,4 +1,4 @@
-"""From a data set to a file of masks, through the same reading of its samples as in evaluation."""
+"""Files of masks of a data set: its samples are read, and its text tokenised, as an evaluation does it."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -37,13 +37,13 @@ def export_masks(
     chosen = PROTOCOLS[protocol]
     if problems := chosen.problems(dataset, split):
         raise MitrError(f"{dataset.folder}: {'; '.join(problems)}")
-    about = dataset.info.modalities.get("text")
+    text_info = dataset.info.modalities.get("text")
     encoder = None
-    if about is not None and about.kind in ("ids", "raw"):
+    if text_info is not None and text_info.kind in ("ids", "raw"):
         encoder = TextEncoder(replace(text, finetune=False))
-        encoder.check_vocabulary(about.tokenizer, str(dataset.folder))
+        encoder.check_vocabulary(text_info.tokenizer, str(dataset.folder))
     examples = Examples(dataset, dataset.indices(split), Normalizer({}), encoder)
-    facts = {
+    header = {
         "protocol": protocol,
         "data": dataset.info.name,
         "split": split,
@@ -51,5 +51,5 @@ def export_masks(
         "text": encoder.identity["name"] if encoder else None,
     }
     conditions = chosen.conditions(tuple(dataset.info.modalities), dataset.info.label_range)
-    write_masks(path, conditions, examples.ids, examples.extents(), facts)
+    write_masks(path, conditions, examples.ids, examples.extents(), header)
     return read_masks(path, examples.ids)

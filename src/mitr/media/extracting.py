@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mitr.data.classes import TaskChoice
-from mitr.data.draft import Draft, Steps, write_draft
+from mitr.data.draft import Draft, RawSteps, write_draft
 from mitr.data.importing import label_range_of, split_anew
 from mitr.data.label_csv import Labelled, read_labelled
 from mitr.data.schema import MODALITIES, DatasetInfo, Modality, Source
@@ -262,10 +262,10 @@ def _draft(
             notes.append(f"{m} is absent from every clip")
         modalities[m] = Modality("features", len(extractors[m].columns), extractor=recipe.to_json())
 
-    def steps(row: int) -> dict[str, Steps]:
+    def steps(row: int) -> dict[str, RawSteps]:
         reading = found[ids[row]]
         whole = read_clip(reading.path, recipes, limits=limits, cache=cache, digest=reading.sha256)
-        return {m: Steps(track.values, len(track.values)) for m, track in whole.tracks.items()}
+        return {m: RawSteps(track.values, len(track.values)) for m, track in whole.tracks.items()}
 
     return Draft(
         "clips",

@@ -100,7 +100,7 @@ class ModelOptions:
                 raise MitrError(f"{written(option.name)} is {value}; {why}")
 
     @classmethod
-    def read(cls: type[OptionsT], values: Mapping[str, Any], model: str) -> OptionsT:
+    def read(cls: type[OptionsT], values: Mapping[str, object], model: str) -> OptionsT:
         """Options from plain values by field name, checked for their types.
 
         Args:
@@ -146,7 +146,7 @@ class TeacherOptions(ModelOptions):
     teacher: Literal["shared", "separate"] = choice("shared", "shared as released; the paper leaves it open")
 
 
-def hints(kind: type[ModelOptions]) -> dict[str, Any]:
+def hints(kind: type[ModelOptions]) -> Mapping[str, Any]:
     """Field name -> type, in the order of declaration."""
     types_of = get_type_hints(kind)
     return {option.name: types_of[option.name] for option in fields(kind)}

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mitr.media.features import Span
 
@@ -71,7 +71,7 @@ class Prediction:
     segments: list["Prediction"] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Plain values; spans and moments as objects, segments as a list of the same."""
         plain = asdict(self)
         plain["missing"] = {m: [span._asdict() for span in spans] for m, spans in self.missing.items()}
@@ -83,7 +83,7 @@ class Prediction:
         return "\n".join(lines_of(self))
 
 
-def json_line(value: dict[str, Any], encoding: str = "utf-8") -> str:
+def json_line(value: dict[str, object], encoding: str = "utf-8") -> str:
     """JSON on one line, with every number finite; letters that an output's encoding lacks are written as escapes."""
     line = json.dumps(value, ensure_ascii=False, allow_nan=False)
     try:

@@ -16,11 +16,10 @@ from mitr.report import plots, wording
 from mitr.report.html import render
 
 SHOWN = ("mae", "corr", "acc7", "acc5", "acc3", "acc2", "acc2_has0", "acc2_non0", "f1_has0", "f1_non0", "f1")
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Found:
+class BenchTables:
     """What a benchmark found, as its report needs it.
 
     Attributes:
@@ -59,7 +58,7 @@ class Table:
 
 def write_bench_report(
     folder: Path,
-    found: Found,
+    found: BenchTables,
     *,
     title: str,
     facts: Mapping[str, str],
@@ -124,7 +123,7 @@ def shown_keys(results: pd.DataFrame) -> list[str]:
     return [key for key in SHOWN if key in there] + [key for key in there if key not in SHOWN]
 
 
-def comparison_table(found: Found, part: Mapping[str, Any], keys: Sequence[str]) -> Table:
+def comparison_table(found: BenchTables, part: Mapping[str, Any], keys: Sequence[str]) -> Table:
     """Models under one protocol, the lowest MAE first: mean ± standard deviation over runs, interval, test, rank."""
     protocol, training = part["protocol"], part["training"]
     rows = part["comparison"]
@@ -179,7 +178,7 @@ def cost_table(jobs: Sequence[Mapping[str, Any]]) -> Table:
     return Table(caption, ["Model", "Parameters", "Training s", "Prediction ms", "Peak MB"], rows)
 
 
-def bins_table(found: Found) -> Table | None:
+def bins_table(found: BenchTables) -> Table | None:
     """MAE per label bin, a model, under the first protocol, over all its conditions."""
     if found.bins.empty:
         return None
@@ -278,10 +277,10 @@ def latex(table: Table) -> str:
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"])
 
 
-def _sections(found: Found) -> list[Row]:
+def _sections(found: BenchTables) -> list[dict[str, Any]]:
     parts = []
     for (protocol, training), rows in found.comparisons.groupby(["protocol", "training"], sort=False):
-        ordered: list[Row] = rows.sort_values("mae", kind="stable").to_dict("records")  # type: ignore[assignment]
+        ordered: list[dict[str, Any]] = rows.sort_values("mae", kind="stable").to_dict("records")  # type: ignore[assignment]
         first = ordered[0]
         of = "Area under the metric over rates (AUILC)" if first["headline"] == "AUILC" else "Mean over conditions"
         here = found.results[(found.results["protocol"] == protocol) & (found.results["training"] == training)]
@@ -293,7 +292,7 @@ def _sections(found: Found) -> list[Row]:
     return parts
 
 
-def _sentences(rows: Sequence[Row]) -> list[str]:
+def _sentences(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Who is first by MAE and by Corr, and which differences to the reference are more than chance."""
     by_corr = max(rows, key=lambda row: row["corr"])
     first = rows[0]
@@ -333,7 +332,7 @@ def _pictures(folder: Path, results: pd.DataFrame, part: Mapping[str, Any]) -> d
     return drawn
 
 
-def _difference(row: Row) -> tuple[str, str]:
+def _difference(row: dict[str, Any]) -> tuple[str, str]:
     if np.isnan(row["difference"]):
         return "–", "reference"
     sign = "+" if row["difference"] > 0 else ""

@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -33,7 +32,7 @@ def save(path: Path, tensors: dict[str, Tensor], about: Mapping[str, object]) ->
         ) from None
 
 
-def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
     """Read what `save` wrote.
 
     Raises:

@@ -71,7 +71,7 @@ class ModelConfig:
             raise MitrError(f"the model {self.name} takes no separate teacher")
         return replace(self, options=replace(self.options, teacher="shared"))
 
-    def to_json(self) -> dict[str, dict[str, Any]]:
+    def to_json(self) -> dict[str, dict[str, object]]:
         """The sections `model` and `loss`."""
         values = asdict(self.options)
         losses = {name.removeprefix(LOSS): value for name, value in values.items() if name.startswith(LOSS)}
@@ -79,7 +79,7 @@ class ModelConfig:
         return {"model": {"name": self.name, **others}, "loss": losses}
 
     @classmethod
-    def from_json(cls, model: Mapping[str, Any], loss: Mapping[str, Any]) -> "ModelConfig":
+    def from_json(cls, model: Mapping[str, object], loss: Mapping[str, object]) -> "ModelConfig":
         """Rebuild from the sections `model` and `loss`, of this layout or of the former one.
 
         Raises:
@@ -98,8 +98,8 @@ class ModelConfig:
 
 
 def _of_former_layout(
-    name: str, kind: type[ModelOptions], model: Mapping[str, Any], loss: Mapping[str, Any]
-) -> dict[str, Any]:
+    name: str, kind: type[ModelOptions], model: Mapping[str, object], loss: Mapping[str, object]
+) -> dict[str, object]:
     """A model's options as earlier versions wrote them.
 
     There the sections `model` and `loss` were MITR-DNet's, whatever the model; the options of all others were the
@@ -128,12 +128,12 @@ class RunConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
     imbalance: ImbalanceConfig = field(default_factory=ImbalanceConfig)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, dict[str, object]]:
         """A plain dictionary, section by section."""
         return self.model.to_json() | {name: asdict(getattr(self, name)) for name in SECTIONS}
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any], where: str = "config.json") -> "RunConfig":
+    def from_json(cls, value: Mapping[str, Mapping[str, object]], where: str = "config.json") -> "RunConfig":
         """Rebuild from `to_json`; sections and options that are left out keep their defaults.
 
         Raises:

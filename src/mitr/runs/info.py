@@ -10,6 +10,7 @@ from mitr.data.store import Dataset
 from mitr.errors import MitrError
 from mitr.files import read_json, write_json
 from mitr.runs.config import RunConfig
+from mitr.runs.history import EpochRow
 
 RUN_JSON = "run.json"
 Value = TypeVar("Value")
@@ -222,6 +223,34 @@ class RunInfo:
         )
 
 
+@dataclass(frozen=True)
+class TrainingProgress:
+    """What the header of `state.safetensors` says: how far training has come.
+
+    Attributes:
+        epoch: the next one, from 0.
+        best: the best validation value; None before there is a finite one.
+        best_epoch: its epoch; -1 before there is one.
+        rows: those of `history.csv`.
+    """
+
+    epoch: int
+    best: float | None
+    best_epoch: int
+    rows: list[EpochRow]
+
+    @classmethod
+    def from_json(cls, value: object, where: str) -> "TrainingProgress":
+        """Rebuild from `dataclasses.asdict`.
+
+        Raises:
+            MitrError: an entry is missing or of the wrong form.
+        """
+        entries = _Entries(value, where)
+        best = entries.optional("best", (int, float))
+        return cls(entries.get("epoch", int), best, entries.get("best_epoch", int), entries.get("rows", list))
+
+
 def read_run_info(folder: Path) -> RunInfo:
     """What the `run.json` of a folder says.
 
@@ -259,7 +288,7 @@ class _Entries:
             raise self.fault(f"its entry {name!r} is {str(value)[:80]!r}")
         return value
 
-    def optional(self, name: str, kind: type[Value]) -> Value | None:
+    def optional(self, name: str, kind: type[Value] | tuple[type[Value], ...]) -> Value | None:
         return None if self.entries.get(name) is None else self.get(name, kind)
 
     def checked(self, name: str, kind: type[Value], made: Callable[..., "Made"]) -> "Made":

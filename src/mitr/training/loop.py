@@ -8,6 +8,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from mitr.models.network import Network
 from mitr.runs import checkpoint
 from mitr.runs.config import RunConfig
 from mitr.runs.history import EpochRow
-from mitr.runs.info import NetworkInfo
+from mitr.runs.info import NetworkInfo, TrainingProgress
 from mitr.training.log import TrainingLog
 
 READING_BATCH = 64
@@ -162,7 +163,8 @@ class Trainer:
             MitrError: it is missing or does not belong to this network.
         """
         path = self.folder / "state.safetensors"
-        tensors, about = checkpoint.load(path)
+        tensors, header = checkpoint.load(path)
+        progress = TrainingProgress.from_json(header, str(path))
         parts: dict[str, dict[str, Tensor]] = {"weights": {}, "optimizer": {}, "training": {}}
         for name, tensor in tensors.items():
             part, _, rest = name.partition(":")
@@ -170,8 +172,8 @@ class Trainer:
         checkpoint.load_weights(self.network, parts["weights"], str(path))
         checkpoint.load_optimizer_state(self.network, self.optimizer.optimizer, parts["optimizer"])
         self.network.model.load_training_state(parts["training"])
-        self.epoch, self.best, self.best_epoch = about["epoch"], about["best"], about["best_epoch"]
-        self.rows = about["rows"]
+        self.epoch, self.best, self.best_epoch = progress.epoch, progress.best, progress.best_epoch
+        self.rows = progress.rows
 
     def _train_epoch(self, tick: Any) -> dict[str, float]:
         options = self.config.train
@@ -268,11 +270,11 @@ class Trainer:
         optimizer = checkpoint.optimizer_state(self.network, self.optimizer.optimizer)
         tensors |= {f"optimizer:{name}": tensor for name, tensor in optimizer.items()}
         tensors |= {f"training:{name}": tensor for name, tensor in self.network.model.training_state().items()}
-        about = {"epoch": self.epoch, "best": self.best, "best_epoch": self.best_epoch, "rows": self.rows}
-        checkpoint.save(self.folder / "state.safetensors", tensors, about)
+        progress = TrainingProgress(self.epoch, self.best, self.best_epoch, self.rows)
+        checkpoint.save(self.folder / "state.safetensors", tensors, asdict(progress))
 
 
-def parameter_groups(network: Network, config: TrainConfig) -> list[dict[str, Any]]:
+def parameter_groups(network: Network, config: TrainConfig) -> list[dict[str, object]]:
     """The optimiser's groups, as published: text encoder with and without decay, audio, vision, the rest."""
     groups = [
         {"params": parameters, "full_lr": getattr(config, lr), "weight_decay": getattr(config, decay)}
