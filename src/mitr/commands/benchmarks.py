@@ -13,7 +13,6 @@ from mitr.config import (
     TrainConfig,
 )
 from mitr.errors import MitrError
-from mitr.runs.config import ModelConfig, RunConfig
 
 
 def bench(
@@ -56,6 +55,7 @@ def bench(
     """
     from mitr.bench.plan import read_variants
     from mitr.bench.run import run_bench
+    from mitr.runs.config import ModelConfig, RunConfig
 
     found = run_bench(
         data,

@@ -1,12 +1,14 @@
 """Commands that train and evaluate."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mitr.commands.wording import command_line
 from mitr.config import PUBLISHED_SEEDS, ImbalanceConfig, MissingConfig, NormalizeConfig, TextConfig, TrainConfig
 from mitr.errors import MitrError
-from mitr.runs.config import ModelConfig, RunConfig
+
+if TYPE_CHECKING:
+    from mitr.runs.config import ModelConfig
 
 
 def train_run(
@@ -14,7 +16,7 @@ def train_run(
     *,
     out: str | None = None,
     resume: str | None = None,
-    model: ModelConfig,
+    model: "ModelConfig",
     text: TextConfig = TextConfig(),  # noqa: B008
     missing: MissingConfig = MissingConfig(),  # noqa: B008
     normalize: NormalizeConfig = NormalizeConfig(),  # noqa: B008
@@ -37,6 +39,7 @@ def train_run(
         quiet: show no progress bar.
     """
     from mitr import api
+    from mitr.runs.config import RunConfig
 
     if resume is not None:
         if out is not None:
@@ -121,7 +124,7 @@ def robustness(
     rates: tuple[float, ...] | None = None,
     split: Literal["valid", "test"] = "test",
     metrics: Literal["auto", "mosi", "sims", "general"] = "auto",
-    model: ModelConfig,
+    model: "ModelConfig",
     text: TextConfig = TextConfig(),  # noqa: B008
     missing: MissingConfig = MissingConfig(),  # noqa: B008
     normalize: NormalizeConfig = NormalizeConfig(),  # noqa: B008
@@ -148,6 +151,7 @@ def robustness(
         quiet: show no progress.
     """
     from mitr.bench.robustness import robustness as run_robustness
+    from mitr.runs.config import RunConfig
 
     config = RunConfig(model, text, missing, normalize, train, imbalance)
     try:
