@@ -17,7 +17,7 @@ _CANVAS = 600  # a face is drawn on a square of this side, then shrunk, turned a
 
 
 class Frame(NamedTuple):
-    """What `mitr.media.decode` gives: a picture and when it is shown."""
+    """What a `mitr.media.video.pictures.FrameStream` gives: a picture and when it is shown."""
 
     time: float
     image: np.ndarray | None

@@ -11,7 +11,7 @@ from made import options
 from made_clips import speechlike, write_clip
 from made_faces import Drawn, picture
 from mitr.data.store import Dataset
-from mitr.media.extracting import extract
+from mitr.media.dataset.extracting import extract
 from mitr.training.run import Run, train
 
 GOOD = ["I loved this film, it is wonderful", "a great story and great fun", "what a beautiful and happy ending"]

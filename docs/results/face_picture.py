@@ -11,9 +11,9 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from made_faces import Drawn, Frames, picture  # noqa: E402
-from mitr.media.face import Face  # noqa: E402
-from mitr.media.geometry import COLUMNS, columns_of, step_of  # noqa: E402
-from mitr.media.vision import draw, landmarks_of  # noqa: E402
+from mitr.media.face.extractor import draw, landmarks_of  # noqa: E402
+from mitr.media.face.following import Face  # noqa: E402
+from mitr.media.face.geometry import COLUMNS, columns_of, step_of  # noqa: E402
 
 FACES = (
     Drawn(),

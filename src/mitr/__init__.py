@@ -11,7 +11,7 @@ _PLACES = {
     "open_dataset": ("mitr.data.store", "Dataset"),
     "train": ("mitr.training.run", "train"),
     "evaluate": ("mitr.evaluation.evaluate", "evaluate"),
-    "extract": ("mitr.media.extracting", "extract"),
+    "extract": ("mitr.media.dataset.extracting", "extract"),
     "load": ("mitr.training.run", "load"),
 }
 

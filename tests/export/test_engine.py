@@ -23,8 +23,8 @@ from mitr.evaluation.shapley import COMPLETE, shapley
 from mitr.export import engine as engines
 from mitr.export.engine import OnnxEngine, session
 from mitr.export.network import OnnxNetwork, onnx_network
-from mitr.media.captions import Transcript
 from mitr.media.reading import Reading, Track
+from mitr.media.words.captions import Transcript
 from mitr.prediction.moments import moments_of
 from mitr.training.run import Run
 

@@ -11,11 +11,11 @@ from made_clips import moving_squares, silence, tone, write_clip
 from mitr.errors import MitrError
 from mitr.media import reading, registry
 from mitr.media.cache import Cache
-from mitr.media.captions import Cue, Transcript
 from mitr.media.features import Column, Extracted, Extractor, Span
-from mitr.media.limits import Limits
+from mitr.media.files.limits import Limits
 from mitr.media.reading import read_clip
 from mitr.media.registry import Recipe
+from mitr.media.words.captions import Cue, Transcript
 
 CALLS = {"level": 0, "light": 0}
 

@@ -23,9 +23,9 @@ from mitr.evaluation import calibrating
 from mitr.evaluation.predicting import predict_under
 from mitr.evaluation.shapley import COMPLETE
 from mitr.media.cache import Cache
-from mitr.media.captions import Cue, Transcript
 from mitr.media.options import SpeechConfig
 from mitr.media.reading import read_clip
+from mitr.media.words.captions import Cue, Transcript
 from mitr.missing.masks import Mask
 from mitr.missing.protocols import Condition
 from mitr.prediction import predictor as predictor_module
@@ -182,7 +182,7 @@ def test_no_words_as_asked(predictor: Predictor, clip: Path, tmp_path: Path) -> 
 
 
 def test_a_run_without_text_says_that_words_change_nothing(clips: Path, talks_cache: Path, tmp_path: Path) -> None:
-    from mitr.media.extracting import extract
+    from mitr.media.dataset.extracting import extract
     from mitr.media.options import FeatureConfig, MediaConfig
 
     (tmp_path / "clips").mkdir()
@@ -207,8 +207,8 @@ def test_words_that_are_heard(
 ) -> None:
     heard = Transcript(WORDS, (Cue(0.0, 9.0, WORDS),), (), "speech recognition (small)")
     asked: list[str] = []
-    monkeypatch.setattr("mitr.media.speech.check", lambda model, allow: asked.append(model))
-    monkeypatch.setattr("mitr.media.speech.transcribe", lambda *_: asked.append("heard") or heard)
+    monkeypatch.setattr("mitr.media.words.speech.check", lambda model, allow: asked.append(model))
+    monkeypatch.setattr("mitr.media.words.speech.transcribe", lambda *_: asked.append("heard") or heard)
     speech = SpeechConfig(model="small")
     listening = Predictor(talks_run, speech=speech, cache=Cache(tmp_path / "cache"))
     assert asked == []
@@ -512,7 +512,7 @@ def test_bad_words(
 
 
 def test_classes_have_probabilities(clips: Path, talks_cache: Path, assets: None, tmp_path: Path) -> None:
-    from mitr.media.extracting import extract
+    from mitr.media.dataset.extracting import extract
 
     (tmp_path / "clips").mkdir()
     (tmp_path / "clips" / "Raw").symlink_to(clips / "Raw")

@@ -75,7 +75,7 @@ def add(path: Path) -> Path:
     Raises:
         MitrError: the file is not such a bundle.
     """
-    from mitr.media.blendshapes import check
+    from mitr.media.face.blendshapes import check
 
     check(path)
     with replacing(assets_folder() / TASK) as partial:

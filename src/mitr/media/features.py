@@ -46,8 +46,8 @@ class Extractor:
     Args:
         name: by which it is chosen.
         version: a whole number, raised whenever its numbers change; cached features of other versions are not used.
-        modality: what it reads. `audio` gets a `mitr.media.decode.AudioStream`, `vision` a
-            `mitr.media.decode.FrameStream`.
+        modality: what it reads. `audio` gets a `mitr.media.audio.sound.AudioStream`, `vision` a
+            `mitr.media.video.pictures.FrameStream`.
         about: one sentence.
         rate: steps a second; None: that of the stream (pictures a second).
         columns: D of them.

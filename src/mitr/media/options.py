@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mitr.errors import MitrError
-from mitr.media.limits import Limits
+from mitr.media.files.limits import Limits
 from mitr.media.registry import NONE, Recipe, extractor_of, own_model
 
 

@@ -11,13 +11,14 @@ from mitr.data.cleaning import clean_features
 from mitr.errors import MitrError
 from mitr.files import sha256
 from mitr.media import registry, spans
+from mitr.media.audio.sound import BELIEVED, audio_of
 from mitr.media.cache import Cache
-from mitr.media.captions import Transcript, fitted
-from mitr.media.decode import Clip, audio_of, frames_of, open_clip
 from mitr.media.features import Extracted, Extractor, Span
-from mitr.media.limits import Limits
+from mitr.media.files.limits import Limits
+from mitr.media.files.opening import Clip, open_clip
 from mitr.media.registry import Recipe
-from mitr.media.sound import BELIEVED
+from mitr.media.video.pictures import frames_of
+from mitr.media.words.captions import Transcript, fitted
 
 VERSION = 3  # of what happens here to an extractor's values
 APART = 0.5  # seconds by which one stream may be shorter than the clip without missing anything

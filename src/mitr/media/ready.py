@@ -22,6 +22,6 @@ def check(recipes: Iterable[Recipe], speech: SpeechConfig) -> None:
     for recipe in recipes:
         registry.extractor_of(recipe.extractor).ready()
     if speech.model is not None:
-        from mitr.media.speech import check as check_speech  # an extra
+        from mitr.media.words.speech import check as check_speech  # an extra
 
         check_speech(speech.model, speech.allow_download)

@@ -8,11 +8,11 @@ from mitr.errors import MitrError
 from mitr.media.features import Extractor
 
 EXTRACTORS: dict[str, str] = {  # name -> module and extractor, imported when one is asked for
-    "sims33": "mitr.media.acoustics:SIMS33",
-    "egemaps": "mitr.media.smile:EGEMAPS",
-    "compare": "mitr.media.smile:COMPARE",
-    "face": "mitr.media.vision:FACE",
-    "blendshapes": "mitr.media.blendshapes:BLENDSHAPES",
+    "sims33": "mitr.media.audio.acoustics:SIMS33",
+    "egemaps": "mitr.media.audio.smile:EGEMAPS",
+    "compare": "mitr.media.audio.smile:COMPARE",
+    "face": "mitr.media.face.extractor:FACE",
+    "blendshapes": "mitr.media.face.blendshapes:BLENDSHAPES",
 }
 NONE = "none"
 

@@ -15,10 +15,10 @@ import numpy as np
 
 from mitr.batches.examples import Examples
 from mitr.evaluation.predicting import predict_under
-from mitr.media.captions import Cue, Word
 from mitr.media.features import Span
 from mitr.media.reading import Reading
 from mitr.media.spans import steps_in
+from mitr.media.words.captions import Cue, Word
 from mitr.missing.masks import Mask, everything
 from mitr.missing.protocols import Condition
 from mitr.missing.schedules import Extent, Masks

@@ -16,17 +16,18 @@ from mitr.errors import MitrError
 from mitr.evaluation.calibrating import LEVEL, calibrate_if_possible, carried
 from mitr.evaluation.predicting import predict_under
 from mitr.evaluation.shapley import COMPLETE, PREFIX, shapley
+from mitr.media.audio.sound import audio_of
 from mitr.media.cache import Cache
-from mitr.media.captions import Transcript
-from mitr.media.decode import audio_of, open_clip
-from mitr.media.folder import words_of
-from mitr.media.hearing import listen
-from mitr.media.limits import Limits
+from mitr.media.dataset.folder import words_of
+from mitr.media.files.limits import Limits
+from mitr.media.files.opening import open_clip
 from mitr.media.options import SpeechConfig
 from mitr.media.reading import Reading, read_clip
 from mitr.media.ready import check
 from mitr.media.registry import Recipe, current
 from mitr.media.spans import shifted
+from mitr.media.words.captions import Transcript
+from mitr.media.words.hearing import listen
 from mitr.prediction.answer import Prediction
 from mitr.prediction.moments import moments_of
 from mitr.prediction.segments import How, Stretch, cut, part_of

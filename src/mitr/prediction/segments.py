@@ -7,10 +7,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from mitr.errors import MitrError
-from mitr.media.captions import Transcript, between
 from mitr.media.features import Span
 from mitr.media.reading import Reading, Track
 from mitr.media.spans import LOUDNESS_RATE, runs_of, within
+from mitr.media.words.captions import Transcript, between
 
 How = Literal["subtitles", "silence", "windows"]
 PAUSE = 0.35  # seconds of low sound between which speech is cut
