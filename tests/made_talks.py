@@ -12,6 +12,8 @@ from made_clips import speechlike, write_clip
 from made_faces import Drawn, picture
 from mitr.data.store import Dataset
 from mitr.media.dataset.extracting import extract
+from mitr.prediction.answer import Prediction
+from mitr.prediction.predictor import Predictor
 from mitr.training.run import Run, train
 
 GOOD = ["I loved this film, it is wonderful", "a great story and great fun", "what a beautiful and happy ending"]
@@ -22,6 +24,16 @@ SIZE = (320, 240)
 def words_for(label: float, number: int) -> str:
     """A sentence that fits a label."""
     return (GOOD if label > 0 else BAD)[number % 3]
+
+
+WORDS = words_for(2.0, 0)
+
+
+def half_width(predictor: Predictor, answer: Prediction) -> float:
+    """The half width of an answer's interval before it is cut to the scale."""
+    assert predictor.intervals is not None
+    observed = pd.DataFrame([{f"observed_{m}": share for m, share in answer.observed.items()}])
+    return float(predictor.intervals[1].half_width(observed)[0])
 
 
 @lru_cache(maxsize=256)  # drawing takes longer than encoding

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from made_clips import tone
+from made_counts import Decodings, frames_in
 from made_talks import talk, words_for
 from mitr.__main__ import main
 from mitr.data.store import Dataset
@@ -132,6 +133,25 @@ def test_a_folder_of_nothing_but_broken_clips(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
+def test_a_folder_is_extracted_with_one_decoding_of_each_clip(
+    tmp_path: Path, assets: None, decodings: Decodings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "clips"
+    (folder / "Raw" / "v").mkdir(parents=True)
+    clip = talk(folder / "Raw" / "v" / "0.mp4", 1.0, 0.6)
+    (folder / "label.csv").write_text("video_id,clip_id,text,label,mode\nv,0,well,1,train\n")
+    in_file = frames_in(clip)
+
+    def here(jobs: list, place: Path, workers: int, done: object, work: object, seconds: object) -> None:
+        for job in jobs:
+            done(job, extracting.read_job(job, place))  # type: ignore[operator]
+
+    monkeypatch.setattr(extracting, "run_jobs", here)
+    found = extract(folder, tmp_path / "data", cache=tmp_path / "cache", quiet=True)
+    assert set(found.dataset.info.modalities) == {"text", "audio", "vision"}
+    assert (decodings.opened, dict(decodings.frames)) == (1, in_file)
+
+
 def test_stopped_it_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, read = small_folder(tmp_path / "clips"), []
 
@@ -162,7 +182,7 @@ def test_an_interrupted_command_says_so_and_keeps_what_was_read(tmp_path: Path) 
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=heard
     ) as process:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 600
         while not list((tmp_path / "cache").glob("*/*/*.safetensors")) and time.monotonic() < until:
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of its processes
@@ -186,7 +206,7 @@ def test_a_script_without_a_guard_is_not_run_again(tmp_path: Path) -> None:
         f"    MediaConfig(FeatureConfig(vision='none')), cache={str(tmp_path / 'cache')!r}, jobs=2, quiet=True)\n"
         "print(len(found.dataset), found.broken)\n"
     )
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=600)
     assert done.stdout == "3 {}\n", done.stderr
     assert (tmp_path / "runs.txt").read_text() == "run\n"
 

@@ -1,11 +1,11 @@
-"""Which file and which words belong to a row."""
+"""Which file belongs to a row."""
 
 from pathlib import Path
 
 import pytest
 
 from mitr.errors import MitrError
-from mitr.media.dataset.folder import clip_file, words_of
+from mitr.media.dataset.folder import clip_file
 
 ROW = {"video_id": "v", "clip_id": "1", "text": "hello"}
 
@@ -55,24 +55,3 @@ def test_accents_spaces_folders_and_notes_beside_a_clip(tmp_path: Path) -> None:
         assert clip_file(tmp_path, {"video_id": video, "clip_id": clip}) == path
     odd = touch(tmp_path / "Raw" / "v" / "1.rec")  # alone, it may have any ending
     assert clip_file(tmp_path, ROW) == odd
-
-
-def test_words_beside_the_clip_come_before_those_of_the_table(tmp_path: Path) -> None:
-    clip = touch(tmp_path / "1.mp4")
-    assert words_of(clip) is None
-    assert words_of(clip, "  ") is None
-    found = words_of(clip, " hello ")
-    assert found is not None
-    assert (found.text, found.source) == ("hello", "label.csv")
-    touch(tmp_path / "1.txt", "other words\n")
-    found = words_of(clip, "hello")
-    assert found is not None
-    assert (found.text, found.source) == ("other words", "1.txt")
-    touch(tmp_path / "1.srt", "1\n00:00:00,000 --> 00:00:01,000\n[Music]\n")  # nobody says it
-    found = words_of(clip, "hello")
-    assert found is not None
-    assert found.source == "1.txt"
-    touch(tmp_path / "1.txt", " \n")
-    found = words_of(clip, "hello")
-    assert found is not None
-    assert found.text == "hello"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from made_faces import Drawn, drawn_eyes, picture
-from mitr.media.face.detection import Detector, _anchors, bright_part, merged, overlap, parts_of
+from mitr.media.face.detection import Detector, _anchors, crops_of, merged, overlap, without_bars
 from mitr.media.face.mesh import StandardModels
 
 
@@ -77,20 +77,20 @@ def test_anchors_are_the_middles_of_two_grids() -> None:
 
 def test_black_bars_are_left_out_but_not_a_dark_picture() -> None:
     image = np.zeros((80, 120, 3), np.uint8)
-    assert bright_part(image) == (0, 0, 120, 80)
+    assert without_bars(image) == (0, 0, 120, 80)
     image[8:72, 40:100] = 90
-    assert bright_part(image) == (40, 8, 100, 72)
+    assert without_bars(image) == (40, 8, 100, 72)
     image[8:72, 40:100] = 0
     image[8:12, 40:44] = 255  # one bright spot in the dark
-    assert bright_part(image) == (0, 0, 120, 80)
+    assert without_bars(image) == (0, 0, 120, 80)
 
 
 def test_parts_overlap_and_cover_the_picture() -> None:
-    assert parts_of(0, 0, 640, 360) == [(0, 0, 384, 360), (128, 0, 512, 360), (256, 0, 640, 360)]
-    assert parts_of(100, 10, 500, 110) == []  # 240 pixels would be enlarged
-    tall = parts_of(40, 0, 540, 1000)
+    assert crops_of(0, 0, 640, 360) == [(0, 0, 384, 360), (128, 0, 512, 360), (256, 0, 640, 360)]
+    assert crops_of(100, 10, 500, 110) == []  # 240 pixels would be enlarged
+    tall = crops_of(40, 0, 540, 1000)
     assert tall == [(40, 0, 540, 600), (40, 200, 540, 800), (40, 400, 540, 1000)]
-    square = parts_of(0, 0, 1000, 1000)
+    square = crops_of(0, 0, 1000, 1000)
     assert len(square) == 9
     assert square[-1] == (400, 400, 1000, 1000)
 

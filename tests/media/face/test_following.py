@@ -5,8 +5,8 @@ import pytest
 
 from made_faces import Drawn, picture
 from mitr.media.face.detection import Detection
-from mitr.media.face.following import FaceFollower
-from mitr.media.face.mesh import LEFT_EYE, RIGHT_EYE, Found
+from mitr.media.face.following import FaceFollower, notes_of
+from mitr.media.face.mesh import LEFT_EYE, RIGHT_EYE, FaceMesh
 from mitr.media.face.regions import Region
 
 EMPTY = np.zeros((4, 4, 3), np.uint8)
@@ -25,7 +25,7 @@ class MadeModels:
     def detect(self, image: np.ndarray) -> list[Detection]:
         return [] if self.unseen else [detection(*face) for face in self.faces]
 
-    def landmarks(self, image: np.ndarray, region: Region) -> Found:
+    def landmarks(self, image: np.ndarray, region: Region) -> FaceMesh:
         self.regions.append(region)
         inside = [face for face in self.faces if np.hypot(face[0] - region.x, face[1] - region.y) < region.side / 2]
         if not inside:
@@ -41,13 +41,13 @@ def detection(x: float, y: float, width: float) -> Detection:
     return Detection(np.array([x - half, y - half, x + half, y + half]), eyes, 0.9)
 
 
-def found(x: float, y: float, width: float, presence: float = 0.99) -> Found:
+def found(x: float, y: float, width: float, presence: float = 0.99) -> FaceMesh:
     """Landmarks in a box a little smaller than the detection's, so that the two kinds of region can be told apart."""
     points = np.full((468, 3), (x, y, 0), np.float32)
     points[0, :2], points[1, :2] = (x - 0.45 * width, y - 0.45 * width), (x + 0.45 * width, y + 0.45 * width)
     points[list(RIGHT_EYE), 0] -= 0.2 * width
     points[list(LEFT_EYE), 0] += 0.2 * width
-    return Found(points, np.zeros((2, 5, 2), np.float32), presence)
+    return FaceMesh(points, np.zeros((2, 5, 2), np.float32), presence)
 
 
 def place(follower: FaceFollower, image: np.ndarray | None = EMPTY) -> tuple[float, int] | None:
@@ -150,3 +150,18 @@ def test_a_drawn_face_is_followed_past_a_larger_one_and_through_an_absence() -> 
     assert track == 1
     assert (follower.most, follower.several) == (2, 2)
     assert abs(place(FaceFollower(), picture(mine[5], other))[0] - other.x) < 8  # who comes now begins with the larger
+
+
+@pytest.mark.parametrize(
+    ("several", "pictures", "tracks", "notes"),
+    [
+        (0, 100, 1, ()),
+        (0, 0, 0, ()),
+        (34, 100, 1, ("up to 3 faces at the same time, in 34% of the frames; the largest was followed",)),
+        (1, 1000, 1, ("up to 3 faces at the same time, in under 1% of the frames; the largest was followed",)),
+    ],
+)
+def test_notes(several: int, pictures: int, tracks: int, notes: tuple[str, ...]) -> None:
+    follower = FaceFollower()
+    follower.several, follower.pictures, follower.tracks, follower.most = several, pictures, tracks, 3
+    assert notes_of(follower) == notes

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from made_faces import Drawn, picture
 from mitr.media.face.following import Face, FaceFollower
-from mitr.media.face.geometry import COLUMNS, Pose, Step, columns_of, pose, step_of
+from mitr.media.face.geometry import COLUMNS, FaceMeasures, Pose, columns_of, measures_of, pose
 
 NAMES = [column.name for column in COLUMNS]
 MEASURES = NAMES[:23]
@@ -39,8 +39,8 @@ def turned(yaw: float, pitch: float, roll: float) -> np.ndarray:
     return about_z @ about_y @ about_x
 
 
-def step(points: np.ndarray, irises: np.ndarray = IRISES, track: int = 1) -> Step:
-    return step_of(Face(points, irises, 1.0, np.zeros(4), track))
+def step(points: np.ndarray, irises: np.ndarray = IRISES, track: int = 1) -> FaceMeasures:
+    return measures_of(Face(points, irises, 1.0, np.zeros(4), track))
 
 
 def measured(points: np.ndarray, irises: np.ndarray = IRISES) -> dict[str, float]:
@@ -155,8 +155,8 @@ def test_speeds_are_changes_times_rate() -> None:
     measures = first.measures.copy()
     measures[MEASURES.index("mouth_open")] += 0.02
     measures[MEASURES.index("head_roll")] = 60
-    second = Step(measures, first.centre + first.size * np.array([0.1, 0.3]), first.size, 1)
-    before = Step(first.measures.copy(), first.centre, first.size, 1)
+    second = FaceMeasures(measures, first.centre + first.size * np.array([0.1, 0.3]), first.size, 1)
+    before = FaceMeasures(first.measures.copy(), first.centre, first.size, 1)
     before.measures[MEASURES.index("head_roll")] = 58
     values = columns_of([before, second], fps=25)
     assert values.dtype == np.float32
@@ -196,7 +196,7 @@ def test_points_in_one_place_do_no_harm() -> None:
 def drawn(**how: float) -> dict[str, float]:
     face = FaceFollower().look(picture(Drawn(**how)))
     assert face is not None
-    return dict(zip(MEASURES, step_of(face).measures.tolist(), strict=True))
+    return dict(zip(MEASURES, measures_of(face).measures.tolist(), strict=True))
 
 
 @pytest.mark.usefixtures("assets")

@@ -9,7 +9,7 @@ import pytest
 from made_faces import Drawn, drawn_eyes, picture
 from mitr.errors import MitrError
 from mitr.media.face.geometry import pose
-from mitr.media.face.mesh import LEFT_EYE, RIGHT_EYE, Found, StandardModels, settled
+from mitr.media.face.mesh import LEFT_EYE, RIGHT_EYE, FaceMesh, StandardModels, settled
 from mitr.media.face.regions import Region
 
 
@@ -23,11 +23,11 @@ def eyes_of(landmarks: np.ndarray) -> np.ndarray:
     return np.stack([landmarks[list(eye), :2].mean(axis=0) for eye in (RIGHT_EYE, LEFT_EYE)])
 
 
-def square(x: float, presence: float = 0.9) -> Found:
+def square(x: float, presence: float = 0.9) -> FaceMesh:
     """Level landmarks whose own region is 90 pixels wide with its middle at (x, 50)."""
     points = np.full((468, 3), (x, 50, 0), np.float32)
     points[[33, 0], 0], points[[263, 1], 0] = x - 30, x + 30
-    return Found(points, np.zeros((2, 5, 2), np.float32), presence)
+    return FaceMesh(points, np.zeros((2, 5, 2), np.float32), presence)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def square(x: float, presence: float = 0.9) -> Found:
 def test_a_face_that_moved_is_looked_at_again(region: Region, answers: list, looks: int, result: float) -> None:
     asked = []
 
-    def look(where: Region) -> Found:
+    def look(where: Region) -> FaceMesh:
         asked.append(where)
         return answers[len(asked) - 1]
 
@@ -59,7 +59,7 @@ def test_the_next_region_is_level_with_the_eyes_and_half_as_large_again() -> Non
     points[:, :2] = (100, 100)
     points[33, :2], points[263, :2] = (90, 90), (110, 110)  # outer corners on a line that falls by 45 degrees
     points[1, :2] = (90, 110)
-    region = Found(points, np.zeros((2, 5, 2)), 1.0).region()
+    region = FaceMesh(points, np.zeros((2, 5, 2)), 1.0).region()
     assert region.angle == pytest.approx(np.pi / 4)
     assert region.side == pytest.approx(1.5 * np.hypot(20, 20))
     assert (region.x, region.y) == pytest.approx((95, 105))

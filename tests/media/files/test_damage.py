@@ -12,10 +12,11 @@ import pytest
 
 from made_clips import moving_squares, speechlike, write_clip
 from mitr.errors import MitrError
-from mitr.media.audio.sound import AudioStream, audio_of
-from mitr.media.files.damage import Damage, decoded
+from mitr.media.audio.sound import AudioStream, HeldSound, audio_of
+from mitr.media.files.damage import Damage
+from mitr.media.files.decode import decoded
 from mitr.media.files.limits import Limits
-from mitr.media.files.opening import Clip, open_clip
+from mitr.media.files.opening import Clip, described, open_clip, opened
 from mitr.media.video.pictures import FrameStream, frames_of
 
 small = partial(moving_squares, size=(64, 48))
@@ -27,7 +28,29 @@ def read(path: Path, limits: Limits | None = None) -> tuple[Clip, np.ndarray, Au
     sound, frames = audio_of(clip, limits), frames_of(clip, limits=limits)
     wave = np.concatenate([np.zeros(0, np.float32), *sound])
     images = [frame.image for frame in frames]
+    if not clip.absent:
+        read_in_one_pass(path, limits, wave, sound, images, frames)
     return clip, wave, sound, images, frames
+
+
+def read_in_one_pass(
+    path: Path, limits: Limits, wave: np.ndarray, sound: AudioStream, images: list, frames: FrameStream
+) -> None:
+    """Both streams decoded in a single pass over the file give what each of them gives alone."""
+    with opened(path, limits) as container:
+        clip = described(container, path, limits)
+        held = HeldSound(clip, container, limits)
+        pictures = frames_of(clip, limits=limits, container=container, second=held)
+        seen = [frame.image for frame in pictures]
+        held.finish()
+    again = held.audio()
+    np.testing.assert_array_equal(np.concatenate([np.zeros(0, np.float32), *again]), wave)
+    np.testing.assert_array_equal(again.loudness, sound.loudness)
+    assert (again.seconds, again.missing, again.notes) == (sound.seconds, sound.missing, sound.notes)
+    for image, other in zip(seen, images, strict=True):
+        np.testing.assert_array_equal(image, other)
+    assert (pictures.seconds, pictures.missing, pictures.notes) == (frames.seconds, frames.missing, frames.notes)
+    held.close()
 
 
 def cut(path: Path, share: float) -> Path:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mitr.errors import MitrError
-from mitr.media.words.captions import Cue, Transcript, Word, between, fitted, read_transcript, sidecars_of
+from mitr.media.words.captions import Cue, Transcript, Word, between, fitted, read_transcript, sidecars_of, words_of
 
 ROLLING = """WEBVTT
 Kind: captions
@@ -280,3 +280,25 @@ def test_any_text_is_read_or_refused(tmp_path_factory, body, kind):
         return
     assert all(cue.text and "\n" not in cue.text for cue in transcript.cues)
     assert all(word.start <= word.stop for word in transcript.words)
+
+
+def test_words_beside_the_clip_come_before_those_of_the_table(tmp_path):
+    clip = tmp_path / "1.mp4"
+    clip.touch()
+    assert words_of(clip) is None
+    assert words_of(clip, "  ") is None
+    found = words_of(clip, " hello ")
+    assert found is not None
+    assert (found.text, found.source) == ("hello", "label.csv")
+    (tmp_path / "1.txt").write_text("other words\n")
+    found = words_of(clip, "hello")
+    assert found is not None
+    assert (found.text, found.source) == ("other words", "1.txt")
+    (tmp_path / "1.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\n[Music]\n")  # nobody says it
+    found = words_of(clip, "hello")
+    assert found is not None
+    assert found.source == "1.txt"
+    (tmp_path / "1.txt").write_text(" \n")
+    found = words_of(clip, "hello")
+    assert found is not None
+    assert found.text == "hello"

@@ -8,8 +8,8 @@ librosa with its default parameters at 22050 Hz. Where ours depart from that:
 - The paper names no F0 method. (Its authors' code, `data/DataPre.py` of MMSA, puts the zero-crossing rate in that
   column and uses the HTK mel scale.) Ours is librosa's YIN between 60 and 600 Hz; a step is voiced where the sound
   resembles itself one period later.
-- Nothing depends on the rest of the clip, so a clip's numbers do not change with what comes before or after: decibels
-  end at a fixed floor, not 80 dB below the loudest step, and chroma assume a tuning of 440 Hz instead of estimating it.
+- A step's numbers do not depend on the rest of the clip: decibels end at a fixed floor, not 80 dB below the loudest
+  step, and chroma assume a tuning of 440 Hz instead of estimating it.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -25,7 +25,7 @@ HOP = 512
 WINDOW = 2048  # of MFCC: 128 ms, librosa's default
 PITCH_WINDOW = 1024  # 64 ms; over 128 ms speech changes its pitch too much to be alike
 BLOCK = 60 * RATE // HOP * HOP  # samples; whole hops
-CONTEXT = 48 * HOP  # 1.5 s; from 1 s on, the longest constant-Q filter (1.6 s) and its resampling see all they need
+CONTEXT = 48 * HOP  # 1.5 s; the longest constant-Q filter (1.6 s) and its resampling reach 1 s to either side
 LEAST = 64 * HOP  # librosa warns where a window of the lowest octave, 64 times decimated, is longer than the sound
 LOWEST, HIGHEST = 60.0, 600.0  # Hz
 VOICED = 0.5  # the least correlation of a voiced window with itself one period later
@@ -34,10 +34,10 @@ FLOOR = 1e-5  # power of a mel band: -50 dB, about 90 dB below a full-scale tone
 
 
 class Block(NamedTuple):
-    """A piece of sound with what surrounds it.
+    """A piece of sound with its surroundings.
 
     Attributes:
-        samples: (n,) float32: context, the piece itself, context; none before the sound begins or after it ends.
+        samples: (n,) float32: context, the piece, context; there is no context beyond the ends of the sound.
         before: samples of context ahead of the piece.
         size: samples of the piece.
     """
@@ -50,7 +50,7 @@ class Block(NamedTuple):
 def blocks(chunks: Iterable[np.ndarray], size: int, context: int) -> Iterator[Block]:
     """Cut a stream into pieces of `size` samples, whatever the sizes of its chunks are.
 
-    The last piece has what is left, which may be more, but less than `size + context`.
+    The last piece has the remaining samples: possibly more, but fewer than `size + context`.
     """
     parts: list[np.ndarray] = []
     held = before = 0

@@ -1,20 +1,19 @@
-"""From decoded sound of any format to mono at 16 kHz."""
+"""Decoded sound of any format turned into mono at 16 kHz."""
 
 from typing import Any
 
 import numpy as np
 
 RATE = 16_000  # Hz
-LOUDEST = 1e6  # full scale is 1; what exceeds this is no sound
-_START = 0.05  # seconds of silence that make a filter give what is shorter than itself
+LOUDEST = 1e6  # full scale is 1; a larger sample is no sound
+_START = 0.05  # seconds of silence after which a filter delivers even sound that is shorter than the filter
 
 
 class Mixer:
     """Turns frames of one format, layout and rate into mono sound at 16 kHz.
 
-    Channels are weighed as FFmpeg does, so that the sum cannot exceed full scale; those of an order that FFmpeg has no
-    weights for are averaged. The samples are looked at between mixing and resampling, where one that is no number has
-    not spread yet.
+    Channels are weighted as FFmpeg does, so that the sum cannot exceed full scale; layouts without weights in FFmpeg
+    are averaged. Samples that are no numbers are replaced between mixing and resampling, before they spread.
 
     Attributes:
         broken: samples so far that were no numbers.
@@ -33,8 +32,8 @@ class Mixer:
         return _kind(frame) == self._kind
 
     def mix(self, frame: Any) -> np.ndarray:
-        """What a frame adds: (n,) float32 in [-1, 1]; the filter holds back a few samples."""
-        frame.pts = None  # gaps are not the resampler's business
+        """The sound that a frame adds, (n,) float32 in [-1, 1]; the filter holds back a few samples."""
+        frame.pts = None  # or else the resampler would fill gaps
         wave = self._mono(frame)
         good = np.abs(wave) < LOUDEST
         if not good.all():
@@ -44,7 +43,7 @@ class Mixer:
         return self._at_rate(wave)
 
     def rest(self) -> np.ndarray:
-        """What is still held back, at the end."""
+        """The samples that the filter still holds back, at the end."""
         owed = round(self._taken * RATE / self._rate) - self._given
         waves = [] if self._given else [self._at_rate(np.zeros(max(64, round(_START * self._rate)), np.float32))]
         waves.append(np.clip(_samples(self._to_rate.resample(None)), -1, 1))

@@ -1,9 +1,9 @@
-"""Feature cards: what each column of an extractor is, in words."""
+"""Feature cards: the columns of an extractor in words."""
 
 from collections.abc import Mapping
 
 from mitr.media.features import Extractor
-from mitr.media.registry import Recipe, extractor_of
+from mitr.media.registry import FeatureRecipe, extractor_of
 
 HEAD = """# Features
 
@@ -11,7 +11,7 @@ Made by `mitr extract`. A step of which nothing is known is a row of zeros and m
 """
 
 
-def card(recipes: Mapping[str, Recipe]) -> str:
+def card(recipes: Mapping[str, FeatureRecipe]) -> str:
     """The cards of a data set's features, as Markdown."""
     parts = [HEAD]
     for modality, recipe in recipes.items():

@@ -1,4 +1,4 @@
-"""From a folder of clips and a `label.csv` to a data set: each clip in a process, remembered, then joined in order."""
+"""A folder of clips and a `label.csv` become a data set: clips are read in processes, cached, and joined in order."""
 
 import hashlib
 import json
@@ -23,14 +23,13 @@ from mitr.files import check_free, new_folder, sha256
 from mitr.media import registry
 from mitr.media.cache import Cache
 from mitr.media.dataset.cards import card
-from mitr.media.dataset.folder import clip_file, words_of
+from mitr.media.dataset.folder import clip_file
 from mitr.media.files.limits import Limits
 from mitr.media.options import MediaConfig, SpeechConfig
-from mitr.media.reading import Reading, read_clip
+from mitr.media.reading import Reading, read_clip, tracks_of
 from mitr.media.ready import check
-from mitr.media.registry import Recipe
-from mitr.media.words.captions import Transcript
-from mitr.media.words.hearing import listen
+from mitr.media.registry import FeatureRecipe
+from mitr.media.words.captions import Transcript, words_of
 from mitr.processes import run_jobs
 
 FEW = 5
@@ -38,12 +37,12 @@ FEW = 5
 
 @dataclass
 class Extraction:
-    """What became of a folder of clips.
+    """The result of extraction.
 
     Attributes:
-        dataset: the data set; None if every clip was broken.
-        broken: id -> why the clip could not be read; it is not in the data set.
-        missing: modality -> reason -> number of clips in which something of it is missing for that reason.
+        dataset: the data set.
+        broken: id -> the reason why the clip could not be read; such clips are not in the data set.
+        missing: modality -> reason -> number of clips in which the modality is missing, in part or whole, for it.
     """
 
     dataset: Dataset
@@ -53,7 +52,7 @@ class Extraction:
 
 @dataclass(frozen=True)
 class ClipJob:
-    """One clip on its way to another process.
+    """One clip to be read by another process.
 
     Attributes:
         id: `<video_id>$_$<clip_id>`.
@@ -61,13 +60,13 @@ class ClipJob:
         text: the words of `label.csv`.
         recipes: modality -> how its features are made.
         places: the extractors' entries in the registry, which that process may lack.
-        limits, speech: as chosen.
+        limits, speech: the user's options.
     """
 
     id: str
     path: Path
     text: str
-    recipes: dict[str, Recipe]
+    recipes: dict[str, FeatureRecipe]
     places: dict[str, str]
     limits: Limits
     speech: SpeechConfig
@@ -91,27 +90,27 @@ def extract(
 ) -> Extraction:
     """Turn a folder of clips into a data set.
 
-    A clip that cannot be read is left out and listed. What was read once is remembered (`mitr.media.cache`), so a call
-    that was interrupted goes on where it stopped. The data set is the same for any number of processes.
+    A clip that cannot be read is left out and listed. Features are cached (`mitr.media.cache`), so a call after an
+    interruption goes on where the first one stopped. The data set is the same for any number of processes.
 
     Args:
         source: folder with `label.csv` and `Raw/<video_id>/<clip_id>.*`.
         out: the data set to make.
         config: features, speech recognition and limits.
         splits: a CSV `id,mode` instead of the column `mode`.
-        name: of the data set; the folder's by default.
+        name: name of the data set; by default that of the folder.
         label_range: lowest and highest label; otherwise inferred.
         task: what the labels are.
         jobs: processes at a time; 0: one per core.
         strict: a broken clip is an error, and nothing is written.
-        cache: folder of what was read; None: the user's.
+        cache: folder of cached features; None: the user's.
         timeout: seconds after which a clip is given up; None: never.
         overwrite: replace `out` if it is a data set.
         quiet: show no progress.
 
     Raises:
-        MitrError: an option is wrong, something that reading takes is not installed, `label.csv` is not as described,
-            every clip is broken, or one is and `strict` is set.
+        MitrError: an option is wrong, a package or a model is not installed, `label.csv` is not as described, every
+            clip is broken, or one is and `strict` is set.
     """
     source, out, config = Path(source), Path(out), config or MediaConfig()
     if jobs < 0:
@@ -131,34 +130,34 @@ def extract(
     check(recipes.values(), config.speech)
     store = Cache(cache)
     store.check()
-    found, broken = _read_all(source, labelled, recipes, config, store, jobs, timeout, quiet)
+    readings, broken = _read_all(source, labelled, recipes, config, store, jobs, timeout, quiet)
     if broken and strict:
         count = f"{len(broken)} of {len(labelled.ids)} clips"
         raise MitrError(f"{count} cannot be read, and --strict is set:\n{listed(broken)}")
-    if not found:
+    if not readings:
         raise MitrError(f"none of the {len(labelled.ids)} clips of {source} can be read:\n{listed(broken)}")
-    draft = _draft(labelled, found, recipes, config.limits, store, broken, notes)
+    draft = _draft(labelled, readings, recipes, config.limits, store, broken, notes)
     with new_folder(out, "dataset.json", overwrite) as folder:
         info = DatasetInfo(
             name=name or source.resolve().name,
             label_range=label_range_of(draft, label_range),
             modalities={},
-            source=Source(source.resolve().name, "clips", _digest(source / "label.csv", found)),
+            source=Source(source.resolve().name, "clips", _digest(source / "label.csv", readings)),
         )
         write_draft(draft, folder, info)
-        pq.write_table(_about(source, [found[id_] for id_ in draft.ids], draft.ids), folder / "clips.parquet")
+        pq.write_table(_clips_table(source, [readings[id_] for id_ in draft.ids], draft.ids), folder / "clips.parquet")
         (folder / "FEATURES.md").write_text(card(recipes), encoding="utf-8")
     store.trim()
-    return Extraction(Dataset(out), broken, _missing(found))
+    return Extraction(Dataset(out), broken, _missing(readings))
 
 
 def _chosen(
     labelled: Labelled, splits: Path | None, label_range: tuple[float, float] | None
 ) -> tuple[Labelled, list[str]]:
-    """The rows that `splits` does not leave out, with its splits, and what is to be noted of that.
+    """The rows that `splits` does not leave out, with its splits, and notes on the rest.
 
     Raises:
-        MitrError: the splits or the label range do not fit, which is said before hours are spent on reading clips.
+        MitrError: the splits or the label range do not fit; raised before hours are spent on reading clips.
     """
     ids, texts = labelled.ids, [""] * len(labelled.ids)
     draft = Draft(
@@ -174,7 +173,7 @@ def _chosen(
     return kept, notes
 
 
-def _check_places(recipes: dict[str, Recipe]) -> None:
+def _check_places(recipes: dict[str, FeatureRecipe]) -> None:
     """Refuse extractors that other processes cannot import."""
     for recipe in recipes.values():
         place = registry.EXTRACTORS[recipe.extractor]
@@ -186,17 +185,17 @@ def _check_places(recipes: dict[str, Recipe]) -> None:
 
 
 def listed(broken: dict[str, str]) -> str:
-    """A line a broken clip."""
+    """One line for each broken clip."""
     return "\n".join(f"  {id_}: {reason}" for id_, reason in broken.items())
 
 
 def read_job(job: ClipJob, folder: Path) -> dict[str, Any]:
-    """What a process does with a clip: everything about it but its features, which are in the cache afterwards."""
+    """Read a clip in a process: its features go into the cache, and the rest of its reading is returned."""
     for name, place in job.places.items():
         registry.EXTRACTORS.setdefault(name, place)
     cache = Cache(folder)
-    reading = read_clip(job.path, job.recipes, limits=job.limits, cache=cache, transcript=words_of(job.path, job.text))
-    listen(reading, job.speech, job.limits, cache)
+    words = words_of(job.path, job.text)
+    reading = read_clip(job.path, job.recipes, limits=job.limits, cache=cache, transcript=words, speech=job.speech)
     reading.tracks = {}
     return {"status": "ok", "reading": reading}
 
@@ -204,14 +203,14 @@ def read_job(job: ClipJob, folder: Path) -> dict[str, Any]:
 def _read_all(
     source: Path,
     labelled: Labelled,
-    recipes: dict[str, Recipe],
+    recipes: dict[str, FeatureRecipe],
     config: MediaConfig,
     cache: Cache,
     jobs: int,
     timeout: float | None,
     quiet: bool,
 ) -> tuple[dict[str, Reading], dict[str, str]]:
-    """id -> Reading without tracks, and id -> why there is none, both in the order of the table."""
+    """id -> Reading without tracks, and id -> the reason why the clip could not be read, in the order of the table."""
     places = {recipe.extractor: registry.EXTRACTORS[recipe.extractor] for recipe in recipes.values()}
     readings: dict[str, Reading] = {}
     broken: dict[str, str] = {}
@@ -237,14 +236,14 @@ def _read_all(
 
 def _draft(
     labelled: Labelled,
-    found: dict[str, Reading],
-    recipes: dict[str, Recipe],
+    readings: dict[str, Reading],
+    recipes: dict[str, FeatureRecipe],
     limits: Limits,
     cache: Cache,
     broken: dict[str, str],
     notes: list[str],
 ) -> Draft:
-    rows = [row for row, id_ in enumerate(labelled.ids) if id_ in found]
+    rows = [row for row, id_ in enumerate(labelled.ids) if id_ in readings]
     ids = [labelled.ids[row] for row in rows]
     notes = list(notes)
     if broken:
@@ -253,19 +252,19 @@ def _draft(
     extractors = {m: registry.extractor_of(recipe.extractor) for m, recipe in recipes.items()}
     notes += [f"{m}: {extractor.licence}" for m, extractor in extractors.items() if extractor.licence]
     modalities = {}
-    if any(found[id_].transcript for id_ in ids):
+    if any(readings[id_].transcript for id_ in ids):
         modalities["text"] = Modality("raw")
     else:
         notes.append("text is absent from every clip")
     for m, recipe in recipes.items():
-        if all(m in found[id_].absent for id_ in ids):
+        if all(m in readings[id_].absent for id_ in ids):
             notes.append(f"{m} is absent from every clip")
         modalities[m] = Modality("features", len(extractors[m].columns), extractor=recipe.to_json())
 
     def steps(row: int) -> dict[str, Steps]:
-        reading = found[ids[row]]
-        whole = read_clip(reading.path, recipes, limits=limits, cache=cache, digest=reading.sha256)
-        return {m: Steps(track.values, len(track.values)) for m, track in whole.tracks.items()}
+        reading = readings[ids[row]]
+        tracks = tracks_of(reading, recipes, limits=limits, cache=cache)
+        return {m: Steps(track.values, len(track.values)) for m, track in tracks.items()}
 
     return Draft(
         "clips",
@@ -273,7 +272,7 @@ def _draft(
         ids,
         [labelled.splits[row] for row in rows],
         [labelled.labels[row] for row in rows],
-        [found[id_].text for id_ in ids],
+        [readings[id_].text for id_ in ids],
         steps,
         {m: [own[row] for row in rows] for m, own in labelled.own.items()},
         notes,
@@ -281,14 +280,14 @@ def _draft(
     )
 
 
-def _digest(table: Path, found: dict[str, Reading]) -> str:
-    lines = [f"{sha256(table)}  label.csv", *(f"{reading.sha256}  {id_}" for id_, reading in found.items())]
-    lines += [hashlib.sha256(reading.text.encode()).hexdigest() for reading in found.values()]
+def _digest(table: Path, readings: dict[str, Reading]) -> str:
+    lines = [f"{sha256(table)}  label.csv", *(f"{reading.sha256}  {id_}" for id_, reading in readings.items())]
+    lines += [hashlib.sha256(reading.text.encode()).hexdigest() for reading in readings.values()]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _about(source: Path, readings: Sequence[Reading], ids: Sequence[str]) -> pa.Table:
-    """One row a sample: the file, its length, what is missing of it and why, and the timings of its words."""
+def _clips_table(source: Path, readings: Sequence[Reading], ids: Sequence[str]) -> pa.Table:
+    """One row a sample: the file, its length, missing stretches with reasons, and the times of its words."""
 
     def timings(transcript: Transcript | None, part: str) -> str:
         return json.dumps([list(entry) for entry in getattr(transcript, part, ())], ensure_ascii=False)
@@ -308,14 +307,14 @@ def _about(source: Path, readings: Sequence[Reading], ids: Sequence[str]) -> pa.
     )
 
 
-def _missing(found: dict[str, Reading]) -> dict[str, dict[str, int]]:
+def _missing(readings: dict[str, Reading]) -> dict[str, dict[str, int]]:
     counts: dict[str, dict[str, int]] = {}
-    for reading in found.values():
+    for reading in readings.values():
         for m, spans in reading.missing().items():
             for reason in {span.reason for span in spans}:
-                own = counts.setdefault(m, {})
-                own[reason] = own.get(reason, 0) + 1
-    return {m: dict(sorted(own.items())) for m, own in counts.items()}
+                reasons = counts.setdefault(m, {})
+                reasons[reason] = reasons.get(reason, 0) + 1
+    return {m: dict(sorted(reasons.items())) for m, reasons in counts.items()}
 
 
 @contextmanager

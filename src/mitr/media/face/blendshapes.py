@@ -1,28 +1,26 @@
-"""Blendshape scores from a `face_landmarker.task` that the user has: how much of 52 basic expressions a face shows.
+"""Blendshape scores: how much of 52 basic expressions a face shows, by a `face_landmarker.task` of the user's.
 
-Such a file is a bundle of MediaPipe's Face Landmarker: a detector, a mesh of 478 landmarks of which ten lie on the
-irises, and a model from 146 of them to scores. mitr neither contains nor fetches it.
+That file is a bundle of MediaPipe's Face Landmarker: a detector, a mesh of 478 landmarks of which ten lie on the
+irises, and a model from 146 of the landmarks to scores. mitr neither contains nor fetches it.
 """
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mitr.errors import MitrError
-from mitr.media.assets import TASK, own_task
+from mitr.media.assets import TASK, user_task
+from mitr.media.face.bundle import DETECTOR, MESH, SCORES, bundled_models
 from mitr.media.face.detection import Detection, Detector
-from mitr.media.face.extractor import follower_for, notes_of
+from mitr.media.face.following import follower_for, notes_of
 from mitr.media.face.litert import Model, sigmoid
-from mitr.media.face.mesh import Found, settled
+from mitr.media.face.mesh import FaceMesh, settled
 from mitr.media.face.regions import Region, cropped
 from mitr.media.features import Column, Extracted, Extractor, importable
 
-_LARGEST = 64 << 20  # bytes of a model inside the bundle
-_DETECTOR, _MESH, _SCORES = "face_detector.tflite", "face_landmarks_detector.tflite", "face_blendshapes.tflite"
-# The landmarks that the last model reads, in its order, 468 to 477 being those of the irises: a fact of its interface,
-# named in MediaPipe's mediapipe/tasks/cc/vision/face_landmarker/face_blendshapes_graph.cc.
+# The landmarks that the model of scores reads, in its order, 468 to 477 being those of the irises: a fact of its
+# interface, named in MediaPipe's mediapipe/tasks/cc/vision/face_landmarker/face_blendshapes_graph.cc.
 READ = (
     *(0, 1, 4, 5, 6, 7, 8, 10, 13, 14, 17, 21, 33, 37, 39, 40, 46, 52, 53, 54, 55, 58, 61, 63, 65, 66, 67, 70, 78, 80),
     *(81, 82, 84, 87, 88, 91, 93, 95, 103, 105, 107, 109, 127, 132, 133, 136, 144, 145, 146, 148, 149, 150, 152, 153),
@@ -56,11 +54,11 @@ class TaskModels:
     """
 
     def __init__(self, path: Path) -> None:
-        files = _members(path)
+        files = bundled_models(path)
         try:
-            self._detector = Detector(Model(files[_DETECTOR], "regressors", "classificators"))
-            self._mesh = Model(files[_MESH], "Identity", "Identity_1")
-            self._scores = Model(files[_SCORES], "StatefulPartitionedCall:0")
+            self._detector = Detector(Model(files[DETECTOR], "regressors", "classificators"))
+            self._mesh = Model(files[MESH], "Identity", "Identity_1")
+            self._scores = Model(files[SCORES], "StatefulPartitionedCall:0")
         except (KeyError, RuntimeError, ValueError) as error:
             raise MitrError(
                 f"{path}: its models are not those of a Face Landmarker that mitr knows ({error})"
@@ -69,13 +67,13 @@ class TaskModels:
     def detect(self, image: np.ndarray) -> list[Detection]:
         return self._detector.detect(image)
 
-    def landmarks(self, image: np.ndarray, region: Region) -> Found:
+    def landmarks(self, image: np.ndarray, region: Region) -> FaceMesh:
         return settled(lambda where: self._look(image, where), region)
 
-    def _look(self, image: np.ndarray, region: Region) -> Found:
+    def _look(self, image: np.ndarray, region: Region) -> FaceMesh:
         points, logit = self._mesh.run(cropped(image, region, 256))
         placed = region.into_picture(points.reshape(478, 3) / 256)
-        return Found(placed[:468], placed[468:, :2].reshape(2, 5, 2), float(sigmoid(logit.item())))
+        return FaceMesh(placed[:468], placed[468:, :2].reshape(2, 5, 2), float(sigmoid(logit.item())))
 
     def scores(self, landmarks: np.ndarray, irises: np.ndarray) -> np.ndarray:
         """(52,) float32, 0 to 1, in the order of `NAMES`."""
@@ -83,23 +81,14 @@ class TaskModels:
         return self._scores.run(points[list(READ)])[0].reshape(52)
 
 
-def check(path: Path) -> None:
-    """Refuse a file that is not such a bundle.
-
-    Raises:
-        MitrError: with what is wrong with it.
-    """
-    _members(path)
-
-
 def extract(frames: Any) -> Extracted:
     """`extracted` with the models of the bundle that `mitr assets add` was given."""
-    return extracted(frames, TaskModels(own_task()))
+    return extracted(frames, TaskModels(user_task()))
 
 
 def _ready() -> None:
     importable("ai_edge_litert", "PIL", extra="media")
-    check(own_task())
+    bundled_models(user_task())
 
 
 BLENDSHAPES = Extractor(
@@ -123,21 +112,3 @@ def extracted(frames: Any, models: TaskModels) -> Extracted:
         face = follower.look(frame.image)
         rows.append(np.full(52, np.nan) if face is None else models.scores(face.landmarks, face.irises))
     return Extracted(np.array(rows, np.float32).reshape(-1, 52), notes_of(follower))
-
-
-def _members(path: Path) -> dict[str, bytes]:
-    try:
-        with zipfile.ZipFile(path) as bundle:
-            return {name: _member(bundle, name, path) for name in (_DETECTOR, _MESH, _SCORES)}
-    except FileNotFoundError:
-        raise MitrError(f"{path} does not exist; give the path of a face_landmarker.task") from None
-    except (OSError, zipfile.BadZipFile) as error:
-        raise MitrError(f"{path} is not a readable face_landmarker.task: {error}") from None
-
-
-def _member(bundle: zipfile.ZipFile, name: str, path: Path) -> bytes:
-    if name not in bundle.namelist():
-        raise MitrError(f"{path} has no {name} inside; give a face_landmarker.task with blendshapes")
-    if bundle.getinfo(name).file_size > _LARGEST:
-        raise MitrError(f"{path}: {name} inside is larger than {_LARGEST >> 20} MB, which no Face Landmarker is")
-    return bundle.read(name)

@@ -1,4 +1,4 @@
-"""Where the faces of a picture are: MediaPipe's BlazeFace (Bazarevsky et al. 2019, arXiv:1907.05047)."""
+"""Detection of faces in a picture: MediaPipe's BlazeFace (Bazarevsky et al. 2019, arXiv:1907.05047)."""
 
 from typing import NamedTuple
 
@@ -8,11 +8,11 @@ from mitr.media.face.litert import Model, sigmoid
 from mitr.media.face.regions import Region, angle_of, as_picture, crop
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom
-_SURE = 0.5  # a score from which a face counts as detected
-_SAME = 0.3  # boxes that overlap by more than this are one face
-_INPUT = 128  # pixels to which the model's picture is shrunk
-_DARK = 24  # at most this bright: the black bars beside a picture
-_GRID = 4  # pixels between those that are looked at to find the bars
+_SURE = 0.5  # lowest score of a detected face
+_SAME = 0.3  # overlap from which two boxes are one face
+_INPUT = 128  # pixels of the model's square input
+_DARK = 24  # highest brightness of the black bars beside a picture
+_GRID = 4  # distance in pixels of the samples that find the bars
 
 
 class Detection(NamedTuple):
@@ -23,7 +23,7 @@ class Detection(NamedTuple):
     score: float
 
     def region(self) -> Region:
-        """Where to look for landmarks."""
+        """The region in which to look for landmarks."""
         left, top, right, bottom = self.box.tolist()
         side = 1.5 * max(right - left, bottom - top)
         return Region((left + right) / 2, (top + bottom) / 2, side, angle_of(*self.eyes))
@@ -32,7 +32,7 @@ class Detection(NamedTuple):
 class Detector:
     """BlazeFace for short range: 896 anchors over the picture, shrunk to 128 x 128.
 
-    It misses faces lower than about a quarter of the picture, so where it sees none it looks again at parts of it.
+    It misses faces lower than a quarter of the picture, so where it detects none it looks at overlapping crops.
     """
 
     def __init__(self, model: Model) -> None:
@@ -40,17 +40,17 @@ class Detector:
         self._anchors = _anchors()
 
     def detect(self, image: np.ndarray) -> list[Detection]:
-        """The faces of a picture (H, W, 3) uint8 RGB, the surest first; black bars beside the picture are left out."""
-        whole = bright_part(image)
+        """The faces of a picture (H, W, 3) uint8 RGB without its black bars, highest score first."""
+        whole = without_bars(image)
         faces = merged(*self._look(image, whole))
         if faces:
             return faces
-        looks = [self._look(image, part) for part in parts_of(*whole)]
+        looks = [self._look(image, box) for box in crops_of(*whole)]
         return merged(*map(np.concatenate, zip(*looks, strict=True))) if looks else []
 
-    def _look(self, image: np.ndarray, part: Box) -> tuple[np.ndarray, np.ndarray]:
-        """What `merged` makes faces of, in a part of a picture."""
-        left, top, right, bottom = part
+    def _look(self, image: np.ndarray, box: Box) -> tuple[np.ndarray, np.ndarray]:
+        """Points and scores, as `merged` takes them, of the detections in a box of a picture."""
+        left, top, right, bottom = box
         square = Region((right - left) / 2, (bottom - top) / 2, max(right - left, bottom - top))
         picture = crop(as_picture(image[top:bottom, left:right]), square, _INPUT, black=True)
         raw, logits = self._model.run(2 * picture - 1)
@@ -64,7 +64,7 @@ class Detector:
 
 
 def merged(points: np.ndarray, scores: np.ndarray) -> list[Detection]:
-    """Detections that overlap become one, their mean weighted by score; the surest first.
+    """Detections that overlap become one, their mean weighted by score; highest score first.
 
     Args:
         points: (N, 4, 2): upper left and lower right corner of the box, right and left eye.
@@ -91,8 +91,8 @@ def overlap(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     return shared / np.maximum(total, 1e-9)
 
 
-def bright_part(image: np.ndarray) -> Box:
-    """The picture (left, top, right, bottom) without the black bars beside it; all of it where it is mostly dark."""
+def without_bars(image: np.ndarray) -> Box:
+    """The box of a picture without the black bars beside it; the whole picture where it is mostly dark."""
     height, width = image.shape[:2]
     sample = image[::_GRID, ::_GRID]
     bright = (sample[..., 0] > _DARK) | (sample[..., 1] > _DARK) | (sample[..., 2] > _DARK)
@@ -103,8 +103,8 @@ def bright_part(image: np.ndarray) -> Box:
     return int(columns[0]), int(rows[0]), min(int(columns[-1]) + _GRID, width), min(int(rows[-1]) + _GRID, height)
 
 
-def parts_of(left: int, top: int, right: int, bottom: int) -> list[Box]:
-    """Overlapping parts of a picture, 0.6 of its longer side wide and high; none where pixels are too few to gain."""
+def crops_of(left: int, top: int, right: int, bottom: int) -> list[Box]:
+    """Overlapping crops of a box, 0.6 of its longer side wide and high; none where they would have too few pixels."""
     longest = max(right - left, bottom - top)
     side = round(0.6 * longest)
     if side < 2 * _INPUT:

@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 
 from mitr.media.assets import ASSETS, asset
-from mitr.media.face.following import Face, FaceFollower
-from mitr.media.face.geometry import COLUMNS, columns_of, step_of
+from mitr.media.face.following import Face, follower_for, notes_of
+from mitr.media.face.geometry import COLUMNS, columns_of, measures_of
 from mitr.media.face.mesh import LEFT_LIDS, RIGHT_LIDS, FaceModels
 from mitr.media.features import Extracted, Extractor, importable
 
-_PATIENCE = 1.0  # seconds that a face may be gone before another is followed
 _OUTLINES = (  # closed lines of landmarks, for pictures
     RIGHT_LIDS[:9] + RIGHT_LIDS[:8:-1],
     LEFT_LIDS[:9] + LEFT_LIDS[:8:-1],
@@ -27,15 +26,15 @@ def extract(frames: Any, models: FaceModels | None = None) -> Extracted:
 
     Args:
         frames: a `mitr.media.video.pictures.FrameStream`: an iterable of frames with a `fps`.
-        models: what finds faces; None: those that `mitr assets fetch` brings.
+        models: the detector and the landmark model; None: the files of `mitr assets fetch`.
 
     Returns:
         (T, D) float32 with the columns of `mitr.media.face.geometry.COLUMNS`; a row of NaN where there is no picture
         or no face; notes say when several faces were seen.
     """
     follower = follower_for(frames.fps, models)
-    seen = (follower.look(frame.image) for frame in frames)
-    steps = [None if face is None else step_of(face) for face in seen]
+    faces = (follower.look(frame.image) for frame in frames)
+    steps = [None if face is None else measures_of(face) for face in faces]
     return Extracted(columns_of(steps, frames.fps), notes_of(follower))
 
 
@@ -58,27 +57,8 @@ FACE = Extractor(
 )
 
 
-def follower_for(fps: float, models: FaceModels | None = None) -> FaceFollower:
-    """A follower that waits one second for a face that is gone."""
-    return FaceFollower(models, patience=round(_PATIENCE * fps))
-
-
-def notes_of(follower: FaceFollower) -> tuple[str, ...]:
-    """What a user should know of the faces that were seen."""
-    notes = []
-    if follower.several:
-        share = follower.several / follower.pictures
-        percent = f"{share:.0%}" if share >= 0.01 else "under 1%"
-        notes.append(
-            f"up to {follower.most} faces at the same time, in {percent} of the frames; the largest was followed"
-        )
-    if follower.tracks > 1:
-        notes.append(f"the followed face was lost; following began {follower.tracks} times, each time with the largest")
-    return tuple(notes)
-
-
 def landmarks_of(frames: Iterable[Any], fps: float = 10.0, models: FaceModels | None = None) -> list[Face | None]:
-    """The followed face in each frame, for pictures and trials; about 6 kB a frame."""
+    """The followed face in each frame, some 6 kB a frame."""
     follower = follower_for(getattr(frames, "fps", fps), models)
     return [follower.look(frame.image) for frame in frames]
 

@@ -1,9 +1,9 @@
-"""From landmarks to numbers that describe a face: how the head is held, eyes, brows, mouth, and how fast they change.
+"""From landmarks to numbers that describe a face: the pose of its head, eyes, brows, mouth, and their speeds.
 
 Lengths are in faces: one face is the root mean square distance of 30 landmarks on bone (forehead, temples, corners of
 the eyes, nose) from their middle, about 0.63 times the distance between the outer corners of the eyes. They are taken
-after the head's turn has been undone, so neither its distance nor its pose changes them, as far as landmarks are right.
-Left and right are the subject's own. Landmarks are numbered as in MediaPipe's face mesh; the measures are ours.
+in the frame of the head, so neither its distance nor its pose changes them, as far as the landmarks are right. Left and
+right are the subject's. Landmarks are numbered as in MediaPipe's face mesh; the measures are ours.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ _LIPS = (0, 13, 14, 17)  # the middle of the mouth: upper lip outside and inside
 
 
 class Pose(NamedTuple):
-    """How a head is held: an upright frame in the picture.
+    """The pose of a head: its frame of three axes in the picture.
 
     Attributes:
         axes: (3, 3), columns of length 1: towards the subject's left, towards the chin, into the head.
@@ -66,8 +66,8 @@ def pose(landmarks: np.ndarray) -> Pose:
     return Pose(np.stack([left, down, np.cross(left, down)], axis=1), centre, max(size, 1e-6))
 
 
-class Look:
-    """A face made ready to be measured: `x`, `y`, `z` are (468,), in faces, in the head's own frame (see `Pose`)."""
+class HeadView:
+    """A face in the frame of its head (see `Pose`), from which its measures are taken; lengths in faces."""
 
     def __init__(self, landmarks: np.ndarray, irises: np.ndarray) -> None:
         self.pose = pose(landmarks)
@@ -112,7 +112,7 @@ class _Measure:
     name: str
     unit: str
     about: str
-    of: Callable[[Look], float]
+    of: Callable[[HeadView], float]
 
 
 _MEASURES = (
@@ -226,7 +226,7 @@ _MEASURES = (
         lambda s: s.height(2) - s.height(152),
     ),
 )
-_ROLL = 2  # the measure that goes round
+_ROLL = 2  # the measure that is an angle modulo 360
 _MOVES = (
     Column(
         "head_move_side", "face/s", "speed of the head across the picture, along its eye line; positive: to the left"
@@ -243,8 +243,8 @@ COLUMNS = (
 )
 
 
-class Step(NamedTuple):
-    """What is kept of a face in one picture: the measures (23,), its middle (2,) and size in pixels, its track."""
+class FaceMeasures(NamedTuple):
+    """One face in one picture: the measures (23,), the centre (2,) and size in pixels, the number of its track."""
 
     measures: np.ndarray
     centre: np.ndarray
@@ -252,14 +252,14 @@ class Step(NamedTuple):
     track: int
 
 
-def step_of(face: Face) -> Step:
+def measures_of(face: Face) -> FaceMeasures:
     """Measure a face."""
-    look = Look(face.landmarks, face.irises)
-    measures = np.array([one.of(look) for one in _MEASURES])
-    return Step(measures, look.pose.centre[:2], look.pose.size, face.track)
+    view = HeadView(face.landmarks, face.irises)
+    measures = np.array([one.of(view) for one in _MEASURES])
+    return FaceMeasures(measures, view.pose.centre[:2], view.pose.size, face.track)
 
 
-def columns_of(steps: Sequence[Step | None], fps: float) -> np.ndarray:
+def columns_of(steps: Sequence[FaceMeasures | None], fps: float) -> np.ndarray:
     """The columns `COLUMNS` of a face over time.
 
     Args:
@@ -267,8 +267,8 @@ def columns_of(steps: Sequence[Step | None], fps: float) -> np.ndarray:
         fps: steps a second.
 
     Returns:
-        (T, D) float32; rows of NaN where there is no face. Speeds are 0 where the step before has no face or another
-        one (another track), and at the beginning: nothing is known of a movement there.
+        (T, D) float32; rows of NaN where there is no face. Speeds are 0 at the beginning and where the step before
+        has no face or a face of another track, since no movement is known.
     """
     values = np.full((len(steps), len(COLUMNS)), np.nan, np.float32)
     before = None
@@ -280,7 +280,7 @@ def columns_of(steps: Sequence[Step | None], fps: float) -> np.ndarray:
     return values
 
 
-def _speeds(before: Step, now: Step) -> np.ndarray:
+def _speeds(before: FaceMeasures, now: FaceMeasures) -> np.ndarray:
     """(23 + 3,): the changes from one step to the next, in the order of `COLUMNS`."""
     change = now.measures - before.measures
     change[_ROLL] = (change[_ROLL] + 180) % 360 - 180

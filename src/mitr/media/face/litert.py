@@ -1,4 +1,4 @@
-"""Models in LiteRT's format (.tflite), run so that the same input gives the same numbers everywhere on one machine."""
+"""Models in LiteRT's format (.tflite), run so that the same input gives the same numbers in every process."""
 
 import os
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ class Model:
 
     Raises:
         MitrError: LiteRT is not installed.
-        KeyError, RuntimeError, ValueError: the file is no such model.
+        KeyError, RuntimeError, ValueError: the file is no LiteRT model, or has no output of these names.
     """
 
     def __init__(self, file: Path | bytes, *outputs: str) -> None:
@@ -52,7 +52,7 @@ def _quiet() -> Iterator[None]:
     """Keep LiteRT from announcing itself on stderr, which no setting of it prevents."""
     try:
         kept = os.dup(2)
-    except OSError:  # there is no stderr
+    except OSError:  # the process has no stderr
         yield
         return
     with open(os.devnull, "wb") as nothing:

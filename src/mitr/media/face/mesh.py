@@ -18,23 +18,23 @@ from mitr.media.face.regions import Region, angle_of, as_picture, crop
 if TYPE_CHECKING:
     from PIL import Image
 
-# Numbers of landmarks; "right" and "left" are the subject's own.
+# Numbers of landmarks; "right" and "left" are the subject's.
 RIGHT_EYE = (33, 133)  # outer and inner corner
 LEFT_EYE = (263, 362)
 # The eye's outline, from the outer corner along the lower lid to the inner one, then back along the upper lid.
 RIGHT_LIDS = (33, 7, 163, 144, 145, 153, 154, 155, 133, 246, 161, 160, 159, 158, 157, 173)
 LEFT_LIDS = (263, 249, 390, 373, 374, 380, 381, 382, 362, 466, 388, 387, 386, 385, 384, 398)
 
-_PRESENT = 0.5  # the least presence of a face
+_PRESENT = 0.5  # lowest presence of a face
 
 
-class Found(NamedTuple):
-    """What the landmark model sees in a region.
+class FaceMesh(NamedTuple):
+    """The landmarks of a face, as the landmark model gives them for a region.
 
     Attributes:
         landmarks: (468, 3) float32, pixels; depth in pixels too, smaller is nearer.
         irises: (2, 5, 2) float32, pixels: the right then the left iris, each its middle and four points of its rim.
-        presence: how probable it is that there is a face, 0 to 1.
+        presence: probability of a face in the region, 0 to 1.
     """
 
     landmarks: np.ndarray
@@ -42,7 +42,7 @@ class Found(NamedTuple):
     presence: float
 
     def region(self) -> Region:
-        """Where to look for the same face in the next picture."""
+        """The region in which to look for the same face in the next picture."""
         flat = self.landmarks[:, :2].astype(np.float64)
         angle = angle_of(flat[RIGHT_EYE[0]], flat[LEFT_EYE[0]])
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -53,34 +53,34 @@ class Found(NamedTuple):
 
 
 class FaceModels(Protocol):
-    """What following a face needs of models."""
+    """The models that following a face needs."""
 
     def detect(self, image: np.ndarray) -> list[Detection]:
-        """The faces of a picture (H, W, 3) uint8 RGB, the surest first."""
+        """The faces of a picture (H, W, 3) uint8 RGB, highest score first."""
 
-    def landmarks(self, image: np.ndarray, region: Region) -> Found:
+    def landmarks(self, image: np.ndarray, region: Region) -> FaceMesh:
         """The face in a region of a picture."""
 
 
 class StandardModels:
-    """The models that `mitr assets fetch` brings."""
+    """The models of `mitr assets fetch`."""
 
     def detect(self, image: np.ndarray) -> list[Detection]:
         return self._detector.detect(image)
 
-    def landmarks(self, image: np.ndarray, region: Region) -> Found:
+    def landmarks(self, image: np.ndarray, region: Region) -> FaceMesh:
         """The face in a region of a picture; the outlines of the eyes are those of the iris model."""
         picture = as_picture(image)
-        found = settled(lambda where: self._look(picture, where), region)
-        if found.presence >= _PRESENT:
-            found.irises[0] = self._eye(picture, found.landmarks, RIGHT_EYE, RIGHT_LIDS, mirrored=False)
-            found.irises[1] = self._eye(picture, found.landmarks, LEFT_EYE, LEFT_LIDS, mirrored=True)
-        return found
+        mesh = settled(lambda where: self._look(picture, where), region)
+        if mesh.presence >= _PRESENT:
+            mesh.irises[0] = self._eye(picture, mesh.landmarks, RIGHT_EYE, RIGHT_LIDS, mirrored=False)
+            mesh.irises[1] = self._eye(picture, mesh.landmarks, LEFT_EYE, LEFT_LIDS, mirrored=True)
+        return mesh
 
-    def _look(self, picture: "Image.Image", region: Region) -> Found:
+    def _look(self, picture: "Image.Image", region: Region) -> FaceMesh:
         points, logit = self._mesh.run(crop(picture, region, 192))
         landmarks = region.into_picture(points.reshape(468, 3) / 192)
-        return Found(landmarks, np.zeros((2, 5, 2), np.float32), float(sigmoid(logit.item())))
+        return FaceMesh(landmarks, np.zeros((2, 5, 2), np.float32), float(sigmoid(logit.item())))
 
     @cached_property
     def _detector(self) -> Detector:
@@ -117,19 +117,19 @@ class StandardModels:
         return placed[len(lids) :]
 
 
-def settled(look: Callable[[Region], Found], region: Region) -> Found:
-    """Look into a region; where the face lies or turns otherwise in it than expected, look again there.
+def settled(look: Callable[[Region], FaceMesh], region: Region) -> FaceMesh:
+    """The face in a region; where it lies off the middle or is turned, the face in the region around its landmarks.
 
-    Landmarks are right for faces that are upright in the middle of their region; a head that moved is not.
+    The landmark model is accurate for faces that are upright in the middle of their region.
     """
-    found = look(region)
-    if found.presence < _PRESENT or not _moved(region, found.region()):
-        return found
-    again = look(found.region())
-    return again if again.presence >= _PRESENT else found
+    mesh = look(region)
+    if mesh.presence < _PRESENT or not _moved(region, mesh.region()):
+        return mesh
+    again = look(mesh.region())
+    return again if again.presence >= _PRESENT else mesh
 
 
-def _moved(expected: Region, seen: Region) -> bool:
-    turn = abs((seen.angle - expected.angle + np.pi) % (2 * np.pi) - np.pi)
-    shift = np.hypot(seen.x - expected.x, seen.y - expected.y) / expected.side
-    return bool(turn > 0.07 or shift > 0.05 or abs(seen.side / expected.side - 1) > 0.07)
+def _moved(expected: Region, actual: Region) -> bool:
+    turn = abs((actual.angle - expected.angle + np.pi) % (2 * np.pi) - np.pi)
+    shift = np.hypot(actual.x - expected.x, actual.y - expected.y) / expected.side
+    return bool(turn > 0.07 or shift > 0.05 or abs(actual.side / expected.side - 1) > 0.07)

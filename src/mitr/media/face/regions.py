@@ -1,4 +1,4 @@
-"""Turned squares in pictures, and what lies in them.
+"""Turned squares in pictures, and the crops that they cut out.
 
 Positions are (x, y) in pixels from the upper left corner, so the middle of the first pixel is (0.5, 0.5).
 """
@@ -25,7 +25,7 @@ class Region(NamedTuple):
         return np.array([[cos, sin], [-sin, cos]])
 
     def into_picture(self, points: np.ndarray) -> np.ndarray:
-        """Points (N, 2 or 3) in parts of the square, 0 to 1, as points in the picture; depth grows with the side."""
+        """Points (N, 2 or 3) of the square, 0 to 1, as points of the picture; depth grows with the side."""
         flat = (points[:, :2] - 0.5) @ self.axes() + (self.x, self.y)
         return np.hstack([flat, points[:, 2:] * self.side]).astype(np.float32)
 
@@ -38,8 +38,8 @@ def cropped(image: np.ndarray, region: Region, size: int) -> np.ndarray:
 def crop(picture: "Image.Image", region: Region, size: int, *, black: bool = False) -> np.ndarray:
     """A region of an RGB picture as (size, size, 3) float32, 0 to 1, interpolated bilinearly.
 
-    A region more than twice as large as the result is shrunk by averaging first, so memory does not grow with it.
-    Beyond the picture its border goes on, or all is black.
+    A region more than twice as large as the result is first shrunk by averaging, so memory does not grow with the
+    region. Beyond the picture its border is repeated, or all is black.
     """
     from PIL import Image
 
@@ -57,7 +57,7 @@ def crop(picture: "Image.Image", region: Region, size: int, *, black: bool = Fal
 
 
 def _extended(picture: "Image.Image", corner: np.ndarray, axes: np.ndarray) -> tuple["Image.Image", np.ndarray]:
-    """A picture that goes on with its border as far as a square reaches, and the square's corner in it."""
+    """A picture with its border repeated as far as a square reaches, and the square's corner in it."""
     from PIL import Image
 
     ends = corner + np.array([[0, 0], axes[0], axes[1], axes[0] + axes[1]])

@@ -1,17 +1,17 @@
-"""Clip time from a stream's time stamps, whatever state they are in."""
+"""Clip time from a stream's time stamps, which may be missing or absurd."""
 
 from typing import Any
 
-BACK = 0.5  # seconds back from which on a time stamp is one of another clock
-BEYOND = 1.0  # seconds past the declared end from which on it is, too
+BACK = 0.5  # seconds before the expected time from which on a time stamp is absurd
+BEYOND = 1.0  # seconds past the declared end from which on a time stamp is absurd
 
 
 class Clock:
     """Gives the clip time of frames.
 
     Args:
-        zero: the stream's time that is clip time 0, in seconds.
-        end: the clip time at which the stream should end, None if unknown.
+        zero: the stream's time stamp at clip time 0, in seconds.
+        end: the declared end of the stream in clip time, None if unknown.
     """
 
     def __init__(self, zero: float, end: float | None) -> None:
@@ -20,9 +20,9 @@ class Clock:
         self._shift = 0.0
 
     def time_of(self, frame: Any, expected: float) -> float:
-        """When a frame begins, in seconds; at `expected` if its stamp is missing or absurd.
+        """The clip time in seconds at which a frame begins; `expected` if its time stamp is missing or absurd.
 
-        After an absurd stamp the clock goes on from `expected`.
+        After an absurd time stamp the clock goes on from `expected`.
         """
         if frame.pts is None or not frame.time_base:
             return expected
@@ -34,7 +34,7 @@ class Clock:
 
 
 def duration_of(frame: Any) -> float | None:
-    """How long a frame lasts as the file says, in seconds; None if it does not."""
+    """The declared duration of a frame in seconds; None without one."""
     if not frame.duration or not frame.time_base:
         return None
     seconds = float(frame.duration * frame.time_base)

@@ -1,7 +1,7 @@
-"""Opening a media file safely, and what it says of itself before it is decoded.
+"""Opening a media file safely, and what its header declares before it is decoded.
 
 FFmpeg gets the open file's bytes and nothing else: no name, no address, no second file. Only real containers are let
-in, so that a playlist, however it is named, is refused.
+in, so that a playlist, whatever its file name, is refused.
 """
 
 import os
@@ -30,13 +30,13 @@ UNREADABLE = "a codec that cannot be read"
 
 @dataclass
 class Clip:
-    """What a media file says of itself, without decoding all of it.
+    """What the header of a media file declares.
 
     Attributes:
         path: the file.
-        seconds: the longest of its streams as the container tells, at most the limit; 0 if it does not know, as MP3.
+        seconds: declared length of the longest stream, at most the limit; 0 if none is declared, as in MP3.
         container: FFmpeg's name of the format.
-        absent: `audio` and `vision`, each with the reason, where there is none of it at all.
+        absent: `audio` and `vision`, each with the reason, where the file has no such stream that can be read.
         notes: what a user should know, as sentences without a full stop.
     """
 
@@ -48,13 +48,23 @@ class Clip:
 
 
 def open_clip(path: str | Path, limits: Limits = Limits()) -> Clip:  # noqa: B008 - frozen
-    """Look into a media file.
+    """Read the header of a media file.
 
     Raises:
-        MitrError: it is missing, no regular file, empty, larger than the limit, or no media that can be read.
+        MitrError: the file is missing, no regular file, empty, larger than the limit, or no media that can be read.
     """
     path = Path(path)
     with opened(path, limits) as container:
+        return described(container, path, limits)
+
+
+def described(container: Any, path: Path, limits: Limits) -> Clip:
+    """The header of an open media file.
+
+    Raises:
+        MitrError: it has neither sound nor pictures, or cannot be read.
+    """
+    with readable(path):
         tracks = {"audio": sound_track(container), "vision": picture_track(container)}
         if not container.streams.audio and not container.streams.video:
             raise MitrError(f"{path} holds neither sound nor pictures; give a video or sound file")
@@ -70,10 +80,10 @@ def open_clip(path: str | Path, limits: Limits = Limits()) -> Clip:  # noqa: B00
 
 @contextmanager
 def opened(path: Path, limits: Limits) -> Iterator[Any]:
-    """Yield a file as a PyAV container, its streams known; both are closed afterwards.
+    """Yield a file as a PyAV container whose streams are known; both are closed afterwards.
 
     Raises:
-        MitrError: as `open_clip`, or reading fails later.
+        MitrError: as `open_clip`.
     """
     importable("av", extra="media")
     import av
@@ -93,19 +103,45 @@ def opened(path: Path, limits: Limits) -> Iterator[Any]:
             raise MitrError(f"{path} cannot be read: {error.strerror or error}") from None
         try:
             yield container
-        except OSError as error:
-            raise MitrError(f"{path} could not be read to its end: {error.strerror or error}") from None
         finally:
             container.close()
 
 
+@contextmanager
+def container_of(clip: Clip, limits: Limits, container: Any | None) -> Iterator[Any]:
+    """Yield the clip's open container, or its file opened anew if that is None.
+
+    Raises:
+        MitrError: the file cannot be opened or read any more.
+    """
+    if container is not None:
+        with readable(clip.path):
+            yield container
+    else:
+        with opened(clip.path, limits) as anew, readable(clip.path):
+            yield anew
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Name the file in errors of reading it.
+
+    Raises:
+        MitrError: in place of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise MitrError(f"{path} could not be read to its end: {error.strerror or error}") from None
+
+
 def most_pixels(limits: Limits) -> str:
-    """The bound that decoders get: above the limit, for they count the padding of whole blocks too."""
+    """The bound on pixels that decoders get: above the limit, because decoders count the padding of whole blocks."""
     return str(int(limits.megapixels * 1.25e6) + 65536)
 
 
 class _Bytes:
-    """An open file without a name, by which FFmpeg could guess or open something."""
+    """An open file without a name, so that FFmpeg can neither guess its format by it nor open a neighbouring file."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.read, self.seek, self.tell = file.read, file.seek, file.tell
@@ -117,7 +153,7 @@ def _refuse(url: str, flags: int, options: dict[str, str]) -> None:
 
 @contextmanager
 def _regular_file(path: Path, limits: Limits) -> Iterator[BinaryIO]:
-    """Yield an open file; one that is no regular file is refused without waiting for its other end."""
+    """Yield an open file; a pipe is refused without waiting for its writer."""
     try:
         number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except FileNotFoundError:
@@ -136,15 +172,15 @@ def _regular_file(path: Path, limits: Limits) -> Iterator[BinaryIO]:
         yield file
 
 
-def _check(path: Path, about: os.stat_result, limits: Limits) -> None:
-    if stat.S_ISDIR(about.st_mode):
+def _check(path: Path, facts: os.stat_result, limits: Limits) -> None:
+    if stat.S_ISDIR(facts.st_mode):
         raise MitrError(f"{path} is a folder; give a media file")
-    if not stat.S_ISREG(about.st_mode):
+    if not stat.S_ISREG(facts.st_mode):
         raise MitrError(f"{path} is not a regular file (a pipe or a device); give a media file")
-    if about.st_size == 0:
+    if facts.st_size == 0:
         raise MitrError(f"{path} is empty (0 bytes)")
-    if about.st_size > limits.gigabytes * 1e9:
-        size = f"{about.st_size / 1e9:.2f} GB, more than the limit of {limits.gigabytes:g} GB"
+    if facts.st_size > limits.gigabytes * 1e9:
+        size = f"{facts.st_size / 1e9:.2f} GB, more than the limit of {limits.gigabytes:g} GB"
         raise MitrError(f"{path} has {size}; raise limits.gigabytes to read it")
 
 
@@ -173,10 +209,10 @@ def sound_track(container: Any) -> Any | None:
 
 
 def required(stream: Any | None, path: Path) -> Any:
-    """A stream that was there when the clip was opened.
+    """A stream that the clip had when its header was read.
 
     Raises:
-        MitrError: it is not there any more.
+        MitrError: the file has no such stream any more.
     """
     if stream is None or stream.codec_context is None:
         raise MitrError(f"{path} has changed since it was opened")
@@ -225,7 +261,7 @@ def too_large(width: int, height: int, limits: Limits) -> bool:
 
 
 def beyond(limits: Limits) -> str:
-    """What is said of a picture that exceeds the limit."""
+    """The words for a picture that exceeds the limit."""
     return f"larger than the limit of {limits.megapixels:g} megapixels (limits.megapixels)"
 
 
@@ -235,9 +271,9 @@ def _on_tracks(container: Any) -> list[str]:
 
 
 def beginning(container: Any) -> float:
-    """The container's time that is clip time 0, in seconds: the earliest start of its sound and pictures.
+    """The container's time stamp at clip time 0, in seconds: the earliest start of its sound and pictures.
 
-    What starts a little before 0 is an encoder's run-up, which is not part of the clip.
+    A start slightly before 0 is an encoder's run-up, which does not belong to the clip.
     """
     starts = [_start(stream) for stream in _tracks(container) if stream.start_time is not None]
     earliest = min(starts, default=0.0)
@@ -253,16 +289,16 @@ def _start(stream: Any) -> float:
 
 
 def _extent(container: Any, path: Path) -> float:
-    """The clip's length in seconds as the container tells, without a limit; 0 if it can only guess."""
+    """The clip's declared length in seconds, without a limit; 0 if the container only estimates it."""
     return max((declared_end(container, stream, path) or 0.0 for stream in _tracks(container)), default=0.0)
 
 
 def declared_end(container: Any, stream: Any, path: Path) -> float | None:
-    """The clip time at which a stream ends as the file says, at least 0; None if it can only guess."""
+    """The declared end of a stream in clip time, at least 0; None if the container only estimates it."""
     if container.format.name in GUESSING:
         return None
     start, zero = _start(stream), beginning(container)
-    claim = _lost(path) if container.format.name in ("wav", "avi") else 1.0
+    claim = _overstated(path) if container.format.name in ("wav", "avi") else 1.0
     if stream.duration is not None and stream.duration > 0:
         return max(0.0, start - zero + float(stream.duration * stream.time_base) * claim)
     tags = (value for name, value in stream.metadata.items() if name.upper().startswith("DURATION"))
@@ -276,13 +312,13 @@ def declared_end(container: Any, stream: Any, path: Path) -> float | None:
     return whole - zero if counted_from_0 else whole
 
 
-def _lost(path: Path) -> float:
-    """How many times longer a WAV or AVI file claims to be than it is; FFmpeg does not tell, it corrects the claim."""
+def _overstated(path: Path) -> float:
+    """Declared over real size of a WAV or AVI file, at least 1; FFmpeg corrects the declaration silently."""
     with path.open("rb") as file:
         header = file.read(44)
         size = os.fstat(file.fileno()).st_size
     claimed = int.from_bytes(header[4:8], "little") + 8
-    known = header[:4] == b"RIFF" and 44 < size < claimed < 0x7FFF0000  # streams claim the most there is
+    known = header[:4] == b"RIFF" and 44 < size < claimed < 0x7FFF0000  # streamed files declare the largest size
     return (claimed - 44) / (size - 44) if known else 1.0
 
 

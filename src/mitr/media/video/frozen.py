@@ -1,17 +1,17 @@
-"""Stretches in which the picture stands still, which are no video of anyone."""
+"""Frozen pictures: stretches of a video in which nothing moves."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-LONG = 2.0  # seconds from which on a standing picture is frozen
-SHORT = 0.5  # seconds from which on a whole video that stands still is a still picture
-ALIKE = 0.08  # of the range of greys: in a standing picture every cell differs less than this from where it began,
-LEAST, MOST = 2, 8  # but never less and never more than these, of 255
+LONG = 2.0  # shortest frozen stretch in seconds
+SHORT = 0.5  # shortest length in seconds of a video that is a still picture as a whole
+ALIKE = 0.08  # largest difference of a cell from the first picture of the stretch, as a share of the range of greys,
+LEAST, MOST = 2, 8  # and its bounds, of 255
 
-# The largest difference of a cell, not the mean of all: of a talking head often only the lips move. And from where the
-# stretch began, not from the picture before: at 30 pictures a second real faces change little from one to the next.
+# The largest difference of a cell counts, not the mean: of a talking head often only the lips move. Pictures are
+# compared with the first of the stretch: at 30 pictures a second real faces change little from one to the next.
 
 
 class Shot(NamedTuple):
@@ -19,8 +19,8 @@ class Shot(NamedTuple):
 
     Attributes:
         step: its number.
-        image: what is shown, (H, W, 3) uint8, or None.
-        cells: a small grey version of it, int16, or None.
+        image: the picture, (H, W, 3) uint8, or None.
+        cells: a small grey version of the picture, int16, or None.
     """
 
     step: int
@@ -29,11 +29,11 @@ class Shot(NamedTuple):
 
 
 class Thaw:
-    """Passes steps on, without the pictures that are frozen; holds back those of at most two seconds.
+    """Passes steps on, without the pictures that are frozen; it holds back at most two seconds of steps.
 
     Attributes:
-        single: whether the video has only one picture; to be told before all is passed on.
-        still: whether all that had a picture was one and the same, once all is passed on.
+        single: whether the video has only one picture; to be set before the last step is passed on.
+        still: whether all steps with a picture have the same one, once all steps are passed on.
         stretches: frozen (start, stop) so far, in seconds.
     """
 
@@ -85,7 +85,7 @@ class Thaw:
                 yield from self._release()
 
     def _end(self, index: int) -> Iterator[Shot]:
-        """The run ends before a step."""
+        """End the run of alike pictures before a step."""
         yield from self._release()
         if self._frozen and self._first is not None:
             self.stretches.append((self._first.step / self._fps, index / self._fps))

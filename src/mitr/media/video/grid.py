@@ -1,4 +1,4 @@
-"""From pictures whenever they come to one at each step of a steady grid."""
+"""Pictures at irregular times resampled to a steady grid of steps."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,11 +15,11 @@ NEAR = 0.002  # seconds by which containers round time stamps
 
 
 class Grid:
-    """Gives each step of the grid the picture that is shown then, converting only those.
+    """The picture that is shown at each step of the grid; other pictures are not converted.
 
     Attributes:
-        pictures: how many were shown so far.
-        more: whether there was more beyond the limit.
+        pictures: number of pictures so far.
+        more: whether the video goes on beyond the limit.
         missing: stretches without a picture.
         notes: what a user should know.
     """
@@ -36,7 +36,7 @@ class Grid:
         self._why = "the video starts later"  # no picture is shown
 
     def show(self, frame: Any, time: float) -> None:
-        """From a time on, show a picture."""
+        """Show a picture from a time on."""
         self.finish(time)
         self.pictures += 1
         self._frame, self._made, self._since = frame, None, time
@@ -45,14 +45,14 @@ class Grid:
             self._frame, self._why = None, f"a picture {beyond(self._limits)}"
 
     def lose(self, start: float, stop: float, reason: str) -> None:
-        """From a time on, show nothing; up to `stop` it is missing."""
+        """Show no picture from `start` on; up to `stop` it is missing."""
         self.finish(start)
         self._frame = self._made = None
         self._why, self._since = "", stop
         self.missing.append(Span(start, stop, reason))
 
     def until(self, time: float) -> Iterator[Shot]:
-        """The steps that are not yet given, before a time."""
+        """The remaining steps before a time."""
         while self._step / self._fps < time - NEAR:
             image, cells = self._picture()
             yield Shot(self._step, image, cells)
@@ -72,7 +72,7 @@ class Grid:
         return self._made
 
     def finish(self, time: float) -> None:
-        """Note what was missing until a time."""
+        """Add the stretch without a picture that ends at a time, if there is one, to `missing`."""
         if not self._why or time - self._since <= NEAR:
             return
         before = self.missing[-1] if self.missing else None

@@ -1,4 +1,4 @@
-"""From decoded pictures to small upright RGB arrays."""
+"""Decoded pictures turned into small upright RGB arrays."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ class Scaler:
         self._how = {"interpolation": Interpolation.AREA | exact, "threads": 1, "dst_color_range": ColorRange.JPEG}
 
     def image(self, frame: Any) -> tuple[np.ndarray, np.ndarray]:
-        """An (H, W, 3) uint8 RGB picture, and 24 x 32 cells of grey by which to compare it, as int16.
+        """An (H, W, 3) uint8 RGB picture, and its 24 x 32 cells of grey for comparisons, as int16.
 
         Raises:
             FFmpegError, ValueError: its format cannot be converted.
@@ -42,7 +42,7 @@ def upright(image: np.ndarray, matrix: tuple[int, ...] | None) -> np.ndarray:
 
     Args:
         image: as stored.
-        matrix: (a, b, u, c, d, v, x, y, w) of FFmpeg: a pixel at (x, y) is shown at (a x + c y, b x + d y).
+        matrix: (a, b, u, c, d, v, x, y, w) of FFmpeg: a pixel at (x, y) is displayed at (a x + c y, b x + d y).
     """
     if matrix is None:
         return image
@@ -57,12 +57,12 @@ def upright(image: np.ndarray, matrix: tuple[int, ...] | None) -> np.ndarray:
 
 
 def matrix_of(frame: Any) -> tuple[int, ...] | None:
-    """The display matrix of a frame, for `upright`; None: it is shown as it is stored."""
+    """The display matrix of a frame, for `upright`; None: the frame is displayed as it is stored."""
     try:
         return tuple(np.frombuffer(bytes(frame.side_data["DISPLAYMATRIX"]), np.int32).tolist())
     except KeyError:
         return None
-    except ValueError:  # PyAV refuses to look where there is also something that it has no name for
+    except ValueError:  # PyAV refuses side data of which it does not know every kind
         return _QUARTERS[round(frame.rotation / 90) % 4]
 
 

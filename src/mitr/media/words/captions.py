@@ -2,7 +2,7 @@
 
 WebVTT is read by the rules of the W3C (https://www.w3.org/TR/webvtt1/, sections 4 and 6), with two exceptions: a cue
 whose times cannot be read, or run backwards, is an error that names its line, and is not skipped; and times may be
-written as SubRip does. What is left out, because nobody says it:
+written as SubRip does. Left out, because nobody speaks it:
 
 - markup: tags, speakers' names in `<v Name>`, `{\\an8}`, ruby; notes, styles and regions; a leading `>>` or dash;
 - descriptions in square brackets, `[Music]`, and lines that stand in round ones as a whole, `(laughs)`; music notes.
@@ -20,10 +20,10 @@ from typing import NamedTuple
 
 from mitr.errors import MitrError
 
-LARGEST = 4 << 20  # bytes: some ten hours with a time for every word
+LARGEST = 4 << 20  # bytes: ten hours with a time for every word
 SUFFIXES = (".srt", ".vtt", ".txt")  # timings first
 LONGEST_WORD = 4  # characters of a script without spaces that may be one word
-ROLLED = 8  # the most lines that a cue may show again
+ROLLED = 8  # the most lines that a cue may repeat
 
 TIME = re.compile(r"(?:([0-9]{1,4}):)?([0-9]{1,2}):([0-9]{1,2})(?:[.,]([0-9]{1,9}))?")
 VTT_TAG = re.compile(r"<([^>]*)(?:>|$)")
@@ -38,7 +38,7 @@ UNSPACED = re.compile(
 
 
 class Word(NamedTuple):
-    """A word, or the words between two time marks, with when it is said; in seconds."""
+    """A word, or the words between two time marks, from `start` to `stop`, in seconds."""
 
     text: str
     start: float
@@ -46,7 +46,7 @@ class Word(NamedTuple):
 
 
 class Cue(NamedTuple):
-    """What is shown from `start` to `stop`, in seconds."""
+    """The text of a subtitle, displayed from `start` to `stop`, in seconds."""
 
     start: float
     stop: float
@@ -54,13 +54,13 @@ class Cue(NamedTuple):
 
 
 class Transcript(NamedTuple):
-    """What is said in a clip.
+    """The words that are spoken in a clip.
 
     Attributes:
-        text: all of it, on one line.
-        cues: in the order of their starts; none where there are no timings.
-        words: those whose own timings are known, in the order of their starts.
-        source: where it comes from: "given", "clip.srt", "label.csv", "speech recognition (NAME)".
+        text: all words, on one line.
+        cues: subtitles in the order of their starts; none without times.
+        words: the words whose times are known, in the order of their starts.
+        source: the origin of the words: "given", "clip.srt", "label.csv", "speech recognition (NAME)".
     """
 
     text: str
@@ -70,7 +70,7 @@ class Transcript(NamedTuple):
 
 
 class _Piece(NamedTuple):
-    begins: float | None  # at a time mark; None: goes on from the piece before
+    begins: float | None  # at a time mark; None: continues the piece before
     text: str
 
 
@@ -94,8 +94,25 @@ def sidecars_of(clip: Path) -> Iterator[Path]:
                     yield path
 
 
+def words_of(path: Path, text: str = "") -> Transcript | None:
+    """The transcript of a clip: the first file beside it that holds words, else `text`; None without words.
+
+    Args:
+        path: the clip.
+        text: the words in `label.csv`.
+
+    Raises:
+        MitrError: a file of words beside the clip is broken.
+    """
+    for sidecar in sidecars_of(path):
+        transcript = read_transcript(sidecar)
+        if transcript.text.strip():
+            return transcript
+    return Transcript(text.strip(), (), (), "label.csv") if text.strip() else None
+
+
 def read_transcript(path: Path) -> Transcript:
-    """Read a .txt, .srt or .vtt file; nothing said gives an empty text and no cues.
+    """Read a .txt, .srt or .vtt file; one without words gives an empty text and no cues.
 
     Raises:
         MitrError: the file cannot be read, is too large, is not UTF-8, has no cue or has one without proper times.
@@ -119,7 +136,7 @@ def read_transcript(path: Path) -> Transcript:
 
 
 def between(transcript: Transcript, start: float, stop: float) -> str:
-    """What is said from `start` up to `stop`, in seconds; "" where the transcript has no timings.
+    """The words spoken from `start` up to `stop`, in seconds; "" where the transcript has no times.
 
     A word belongs to the stretch that holds its middle. So does, as a whole, a cue without timed words.
     """
@@ -137,7 +154,7 @@ def between(transcript: Transcript, start: float, stop: float) -> str:
 
 
 def fitted(transcript: Transcript, seconds: float) -> Transcript:
-    """A transcript whose cues and words that outlast a clip of so many seconds (0: not known) end with it."""
+    """A transcript whose cues and words end with a clip of this length in seconds (0: unknown) at the latest."""
 
     def cut(start: float, stop: float) -> float:
         return min(stop, seconds) if start < seconds else stop
@@ -150,7 +167,7 @@ def fitted(transcript: Transcript, seconds: float) -> Transcript:
 
 
 def _timed(cue: Cue, words: tuple[Word, ...]) -> bool:
-    """Whether all words of a cue have timings of their own."""
+    """Whether the times of all words of a cue are known."""
     first = bisect_left(words, cue.start, key=lambda word: word.start)
     last = bisect_right(words, cue.stop, key=lambda word: word.start)
     return "".join(cue.text.split()) in "".join("".join(word.text.split()) for word in words[first:last])
@@ -196,7 +213,7 @@ def _times(line: str, where: str) -> tuple[float, float]:
 
 
 def _cues(lines: list[str], vtt: bool, path: Path) -> Iterator[_Shown]:
-    """The cues of a file: what follows a line of times, in WebVTT up to an empty line."""
+    """The cues of a file: the lines after a line of times, in WebVTT up to an empty line."""
     marks = [i for i, line in enumerate(lines) if "-->" in line]
     above = [line.strip() for line in lines[: min(marks, default=0)] if line.strip()]
     numbered = not vtt and bool(above) and above[-1].isdecimal()
@@ -214,11 +231,11 @@ def _cues(lines: list[str], vtt: bool, path: Path) -> Iterator[_Shown]:
 
 
 def _lines(body: str, vtt: bool) -> list[list[_Piece]]:
-    """The lines of a cue that somebody says, without markup, cut at its time marks."""
+    """The spoken lines of a cue, without markup, cut at its time marks."""
     lines: list[list[_Piece]] = [[]]
     begins: float | None = None
     for i, part in enumerate((VTT_TAG if vtt else SRT_TAG).split(RUBY.sub("", body))):
-        if i % 2:  # what stands between < and >
+        if i % 2:  # the text between < and >
             time = _time(part or "")
             begins = begins if time is None else time
         elif part:
@@ -234,7 +251,7 @@ def _text(line: list[_Piece]) -> str:
 
 
 def _unrolled(cues: list[_Shown]) -> list[_Shown]:
-    """Without the lines that cues repeat, if at least half of them do and one goes on with something new."""
+    """Cues without repeated lines, if at least half of them repeat lines and one of these also adds a line."""
     repeats = [0, *(_repeated(cue, later) for cue, later in itertools.pairwise(cues))]
     rolls = any(0 < repeat < len(cue.lines) for repeat, cue in zip(repeats, cues, strict=True))
     if not rolls or 2 * sum(map(bool, repeats)) < len(repeats) - 1:
@@ -243,7 +260,7 @@ def _unrolled(cues: list[_Shown]) -> list[_Shown]:
 
 
 def _repeated(cue: _Shown, later: _Shown) -> int:
-    """How many lines at the top of a cue are the last ones of the cue that it follows without a pause."""
+    """The number of first lines of a cue that repeat the last lines of the cue before it, without a pause between."""
     if later.start > cue.stop + 0.1:
         return 0
     old, new = [_text(line) for line in cue.lines[-ROLLED:]], [_text(line) for line in later.lines[:ROLLED]]
@@ -251,7 +268,7 @@ def _repeated(cue: _Shown, later: _Shown) -> int:
 
 
 def _words(cue: _Shown) -> list[Word]:
-    """The pieces of a cue between its time marks, or the one word that it is."""
+    """The pieces of a cue between its time marks, or the whole cue if it is a single word."""
     starts, texts = [cue.start], [[""]]
     for piece in itertools.chain.from_iterable([*line, _Piece(None, " ")] for line in cue.lines):
         inside = piece.begins is not None and starts[-1] < piece.begins < cue.stop

@@ -1,7 +1,8 @@
-"""Words of clips without a transcript, by speech recognition; what was heard once is remembered."""
+"""Words of clips without a transcript, by speech recognition; a clip that was heard once is remembered."""
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,77 +11,66 @@ import numpy as np
 
 from mitr.errors import MitrError
 from mitr.files import read_json, write_json
-from mitr.media.audio.sound import audio_of
 from mitr.media.cache import Cache
 from mitr.media.files.limits import Limits
-from mitr.media.files.opening import open_clip
 from mitr.media.options import SpeechConfig
-from mitr.media.reading import Reading
-from mitr.media.words.captions import Cue, Transcript, Word, fitted
+from mitr.media.words import speech as recognition
+from mitr.media.words.captions import Cue, Transcript, Word
 
 VERSION = 1
 
 
-def listen(reading: Reading, speech: SpeechConfig, limits: Limits, cache: Cache) -> None:
-    """Give a clip that has no words those that are heard in it, if that was asked for and there is sound to hear."""
-    if reading.transcript is not None or speech.model is None or "audio" in reading.absent:
-        return
-    found = transcript_by_ear(reading.path, reading.sha256, speech, limits, cache)
-    if found is not None:
-        reading.transcript = fitted(found, reading.seconds)
-        reading.absent.pop("text", None)
-
-
-def transcript_by_ear(
-    path: str | Path, digest: str, speech: SpeechConfig, limits: Limits, cache: Cache
-) -> Transcript | None:
-    """What is said in a clip; None if nothing is. Its sound is held in memory as a whole, 230 MB an hour.
+class Hearing:
+    """Speech recognition of one clip.
 
     Args:
-        path: the file.
-        digest: its SHA-256.
+        digest: SHA-256 of the file.
         speech: the options; `model` is set.
-        limits: bounds on what the file may ask for.
-        cache: where what was heard is kept.
-
-    Raises:
-        MitrError: faster-whisper is not installed, or its model not at hand.
+        limits: bounds on what is decoded.
+        cache: where transcripts are kept; None: nowhere.
     """
-    key = json.dumps([VERSION, _identity(str(speech.model)), speech.language, asdict(limits)])
-    kept = cache.folder / digest[:2] / digest / f"speech-{hashlib.blake2s(key.encode()).hexdigest()[:16]}.json"
-    found = _kept(kept)
-    if found is not None:
-        cache.used(kept)
-    else:
-        from mitr.media.words.speech import transcribe  # an extra, asked for by few
 
-        clip = open_clip(path, limits)
-        if "audio" in clip.absent:
+    def __init__(self, digest: str, speech: SpeechConfig, limits: Limits, cache: Cache | None) -> None:
+        self._speech, self._cache = speech, cache
+        self._model = str(speech.model)
+        key = json.dumps([VERSION, _identity(self._model), speech.language, asdict(limits)])
+        name = f"speech-{hashlib.blake2s(key.encode()).hexdigest()[:16]}.json"
+        self._path = cache.folder / digest[:2] / digest / name if cache is not None else None
+
+    def remembered(self) -> Transcript | None:
+        """The transcript of an earlier call; a file that cannot be read counts as none."""
+        if self._path is None or self._cache is None:
             return None
-        sound = np.concatenate([*audio_of(clip, limits), np.zeros(0, np.float32)])
-        found = transcribe(sound, str(speech.model), speech.allow_download, speech.language)
         try:
-            write_json(kept, found._asdict())
-        except OSError as error:
-            cache.unwritable(error)
-    return found if found.text.strip() else None
+            known = read_json(self._path)
+            words, cues = (Word(*word) for word in known["words"]), (Cue(*cue) for cue in known["cues"])
+            found = Transcript(str(known["text"]), tuple(cues), tuple(words), str(known["source"]))
+        except (MitrError, OSError, KeyError, TypeError):
+            return None
+        self._cache.used(self._path)
+        return found
+
+    def transcript(self, sound: Iterable[np.ndarray]) -> Transcript:
+        """Recognise the speech in a clip's sound, which is held in memory as a whole, 230 MB an hour.
+
+        Raises:
+            MitrError: faster-whisper is not installed, or its model not at hand.
+        """
+        samples = np.concatenate([*sound, np.zeros(0, np.float32)])
+        speech = self._speech
+        heard = recognition.transcribe(samples, self._model, speech.allow_download, speech.language)
+        if self._path is not None and self._cache is not None:
+            try:
+                write_json(self._path, heard._asdict())
+            except OSError as error:
+                self._cache.unwritable(error)
+        return heard
 
 
 def _identity(model: str) -> list[Any]:
-    """By what a model is known: its name, or its folder's files with their sizes and times."""
+    """A model's name, or the names, sizes and times of the files in its folder."""
     folder = Path(model)
     if not folder.is_dir():
         return [model]
-    return [
-        [path.name, about.st_size, about.st_mtime_ns] for path in sorted(folder.iterdir()) if (about := path.stat())
-    ]
-
-
-def _kept(path: Path) -> Transcript | None:
-    """What was heard before; a file that cannot be read counts as none."""
-    try:
-        known = read_json(path)
-        words, cues = (Word(*word) for word in known["words"]), (Cue(*cue) for cue in known["cues"])
-        return Transcript(str(known["text"]), tuple(cues), tuple(words), str(known["source"]))
-    except (MitrError, OSError, KeyError, TypeError):
-        return None
+    files = ((path, path.stat()) for path in sorted(folder.iterdir()))
+    return [[path.name, facts.st_size, facts.st_mtime_ns] for path, facts in files]

@@ -1,7 +1,7 @@
 """Speech recognition, for clips whose words are not given: faster-whisper, an optional extra.
 
 It runs on the CPU with 8-bit weights, and always in the same way: beam search of width 5 without random retries, each
-stretch on its own (what was heard before does not lead to repetitions), and no other model to find silence.
+stretch without the text of the one before (which leads to repetitions), and no other model to find silence.
 Model: Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision", ICML 2023.
 """
 
@@ -16,20 +16,20 @@ import numpy as np
 from mitr.errors import MitrError
 from mitr.media.words.captions import Cue, Transcript, Word
 
-FILES = ("model.bin", "config.json", "tokenizer.json")  # without the last, faster-whisper would fetch it by itself
+FILES = ("model.bin", "config.json", "tokenizer.json")  # faster-whisper would fetch a missing tokenizer itself
 
 
 def transcribe(sound: Path | np.ndarray, model: str, allow_download: bool, language: str | None) -> Transcript:
-    """What is said, with the times of segments and words.
+    """The transcript of a sound, with the times of segments and words.
 
     Args:
         sound: a media file, or (n,) float32 samples, mono at 16 kHz in [-1, 1].
         model: the folder of a Whisper model that CTranslate2 reads, or a name such as `small` or a hub id.
         allow_download: let a name that is not in the local cache be fetched over the network.
-        language: its code, such as `en` or `zh`; None: recognised from the first half minute.
+        language: code such as `en` or `zh`; None: recognised from the first half minute.
 
     Raises:
-        MitrError: faster-whisper or the model is not there, or the file's sound cannot be read.
+        MitrError: faster-whisper is not installed, the model is not at hand, or the file's sound cannot be read.
     """
     source = f"speech recognition ({Path(model).name})"
     recognise = _load(model, allow_download).transcribe
@@ -47,7 +47,7 @@ def transcribe(sound: Path | np.ndarray, model: str, allow_download: bool, langu
             word_timestamps=True,
             vad_filter=False,
         )
-        return _transcript(segments, source)  # the segments are made as they are read
+        return _transcript(segments, source)  # faster-whisper makes segments while they are iterated
     except (OSError, ValueError, RuntimeError, IndexError) as error:
         raise MitrError(f"{where}: its speech cannot be recognised: {error}") from None
 
@@ -56,7 +56,7 @@ def check(model: str, allow_download: bool) -> None:
     """Find a model, without loading it; see `transcribe`.
 
     Raises:
-        MitrError: faster-whisper or the model is not there.
+        MitrError: faster-whisper is not installed, or the model is not at hand.
     """
     _place(model, allow_download)
 
@@ -65,11 +65,11 @@ def _transcript(segments: Iterable[Any], source: str) -> Transcript:
     cues: list[Cue] = []
     words: list[Word] = []
     for segment in segments:
-        heard = [word for word in segment.words or () if word.word.strip()]
-        text = "".join(word.word for word in heard) if heard else segment.text
+        spoken = [word for word in segment.words or () if word.word.strip()]
+        text = "".join(word.word for word in spoken) if spoken else segment.text
         if text.strip():
             cues.append(Cue(float(segment.start), float(segment.end), " ".join(text.split())))
-            words += [Word(word.word.strip(), float(word.start), float(word.end)) for word in heard]
+            words += [Word(word.word.strip(), float(word.start), float(word.end)) for word in spoken]
     words.sort(key=lambda word: word.start)
     return Transcript(" ".join(cue.text for cue in cues), tuple(cues), tuple(words), source)
 
@@ -93,7 +93,7 @@ def _place(model: str, allow_download: bool) -> tuple[Any, Path]:
         raise MitrError(f"speech recognition needs faster-whisper ({error}): pip install 'mitr[speech]'") from None
     folder = Path(model)
     if not folder.is_dir():
-        folder = _found(faster_whisper, model, allow_download)
+        folder = _folder_of(faster_whisper, model, allow_download)
     if lacking := [name for name in FILES if not (folder / name).is_file()]:
         raise MitrError(
             f"{folder} is not a speech model for faster-whisper: it has no {', '.join(lacking)};"
@@ -102,8 +102,8 @@ def _place(model: str, allow_download: bool) -> tuple[Any, Path]:
     return faster_whisper, folder
 
 
-def _found(faster_whisper: Any, model: str, allow_download: bool) -> Path:
-    """The folder of a model that is named, from the local cache or, if allowed, from the network."""
+def _folder_of(faster_whisper: Any, model: str, allow_download: bool) -> Path:
+    """The folder of a model with this name, from the local cache or, if allowed, from the network."""
     try:
         return Path(faster_whisper.download_model(model, local_files_only=not allow_download))
     except OSError as error:  # some of them are ValueErrors too, so they come first
