@@ -59,7 +59,7 @@ def trained(clips: Path, place: Path) -> Path:
 
     from mitr.api import train
     from mitr.data.label_csv import read_labelled
-    from mitr.media.extracting import extract
+    from mitr.media.dataset.extracting import extract
     from mitr.runs.config import RunConfig
 
     ids = read_labelled(clips / "label.csv").ids
@@ -73,9 +73,11 @@ def trained(clips: Path, place: Path) -> Path:
 
 def measured(path: Path, run: Path) -> dict[str, Any]:
     """Milliseconds of each stage per second of the clip, and the process's highest memory."""
+    from mitr.media.audio.sound import audio_of
     from mitr.media.cache import Cache
-    from mitr.media.decode import audio_of, frames_of, open_clip
+    from mitr.media.files.opening import open_clip
     from mitr.media.registry import extractor_of
+    from mitr.media.video.pictures import frames_of
     from mitr.prediction.predictor import Predictor
 
     clip = open_clip(path)

@@ -46,7 +46,7 @@ def main() -> None:
 def trained(place: Path) -> tuple[Path, dict[str, Any]]:
     """A run on made clips, and what it says of its validation split."""
     from mitr.api import train
-    from mitr.media.extracting import extract
+    from mitr.media.dataset.extracting import extract
     from mitr.runs.config import ModelConfig, RunConfig
 
     (place / "clips").mkdir()
@@ -89,7 +89,9 @@ def described(answer: Any) -> dict[str, Any]:
 
 def rewritten(path: Path, out: Path, suffix: str, **changes: Any) -> Path:
     """The clip decoded and encoded again."""
-    from mitr.media.decode import audio_of, frames_of, open_clip
+    from mitr.media.audio.sound import audio_of
+    from mitr.media.files.opening import open_clip
+    from mitr.media.video.pictures import frames_of
 
     clip = open_clip(path)
     rate = changes.pop("fps", 25)
@@ -111,7 +113,7 @@ def rewritten(path: Path, out: Path, suffix: str, **changes: Any) -> Path:
 
 def half(path: Path, out: Path) -> Path:
     """The first half."""
-    from mitr.media.decode import open_clip
+    from mitr.media.files.opening import open_clip
 
     return rewritten(path, out, ".mp4", seconds=open_clip(path).seconds / 2)
 

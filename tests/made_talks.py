@@ -12,7 +12,9 @@ from made_clips import speechlike, write_clip
 from made_faces import Drawn, picture
 from mitr.api import train
 from mitr.data.store import Dataset
-from mitr.media.extracting import extract
+from mitr.media.dataset.extracting import extract
+from mitr.prediction.answer import Prediction
+from mitr.prediction.predictor import Predictor
 from mitr.runs.config import ModelConfig
 from mitr.runs.run import Run
 
@@ -24,6 +26,16 @@ SIZE = (320, 240)
 def words_for(label: float, number: int) -> str:
     """A sentence that fits a label."""
     return (GOOD if label > 0 else BAD)[number % 3]
+
+
+WORDS = words_for(2.0, 0)
+
+
+def half_width(predictor: Predictor, answer: Prediction) -> float:
+    """The half width of an answer's interval before it is cut to the scale."""
+    assert predictor.intervals is not None
+    observed = pd.DataFrame([{f"observed_{m}": share for m, share in answer.observed.items()}])
+    return float(predictor.intervals[1].half_width(observed)[0])
 
 
 @lru_cache(maxsize=256)  # drawing takes longer than encoding

@@ -8,13 +8,13 @@ from mitr.version import VERSION as __version__
 if TYPE_CHECKING:
     from mitr.api import evaluate, load, resume, train
     from mitr.data.store import Dataset as open_dataset
-    from mitr.media.extracting import extract
+    from mitr.media.dataset.extracting import extract
 
 __all__ = ["MitrError", "__version__", "evaluate", "extract", "load", "open_dataset", "resume", "train"]
 
 _PLACES = {
     "evaluate": ("mitr.api", "evaluate"),
-    "extract": ("mitr.media.extracting", "extract"),
+    "extract": ("mitr.media.dataset.extracting", "extract"),
     "load": ("mitr.api", "load"),
     "open_dataset": ("mitr.data.store", "Dataset"),
     "resume": ("mitr.api", "resume"),

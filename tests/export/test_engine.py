@@ -23,9 +23,9 @@ from mitr.evaluation.shapley import COMPLETE, shapley
 from mitr.export import engine as engines
 from mitr.export.engine import OnnxEngine, session
 from mitr.export.network import OnnxNetwork, onnx_network
-from mitr.media.captions import Transcript
 from mitr.media.reading import Reading, Track
-from mitr.prediction.moments import moments_of
+from mitr.media.words.captions import Transcript
+from mitr.prediction.moments import moments_of, parts_of
 from mitr.runs.run import Run
 
 ODD = ["", "  ", "Grüße, it's GREAT!!", "你好 world", "a" * 300, "[SEP] well [UNK] ☃", "word " * 40, "tab\tand\nline"]
@@ -78,11 +78,12 @@ def test_moments_of_a_clip(words_run: Run, exported: OnnxNetwork) -> None:
     facts = words_run.info.network.modalities
     about = {m: Modality("raw") if m == "text" else Modality("features", facts[m].dim) for m in facts}
     data = HeldDataset([sample], DatasetInfo("clip", (-3, 3), about, Source("clip", "clip")))
-    networks = exported, words_run.load_network()
-    found = [
-        {moment[:3]: moment.change for moment in moments_of(net, words_run.examples(data, "test", net), reading, 9)}
-        for net in networks
-    ]
+    found = []
+    for net in (exported, words_run.load_network()):
+        parts = parts_of(net, reading)
+        conditions = [COMPLETE, *(part.condition() for part in parts)]
+        whole, *rest = predict_under(net, words_run.examples(data, "test", net), conditions)["prediction"]
+        found.append({moment[:3]: moment.change for moment in moments_of(parts, whole, rest, shown=9)})
     assert len(found[0]) > 2
     assert found[0] == pytest.approx(found[1], abs=1e-4)
 

@@ -16,7 +16,7 @@ from mitr.api import train
 from mitr.data.store import Dataset
 from mitr.media import registry
 from mitr.media.cache import Cache
-from mitr.media.extracting import extract
+from mitr.media.dataset.extracting import extract
 from mitr.media.options import FeatureConfig, MediaConfig
 from mitr.prediction.predictor import Predictor
 

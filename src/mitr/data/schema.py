@@ -24,7 +24,8 @@ class Modality:
             counts).
         special_tokens: text only: the first step is [CLS] and the last one [SEP].
         tokenizer: text ids only: the vocabulary, as a Hugging Face name such as `bert-base-uncased`.
-        extractor: what made the features of clips (`mitr.media.registry.Recipe`); None where the source had them.
+        extractor: how the features were made of clips (`mitr.media.registry.FeatureRecipe`); None where the source had
+            the features.
     """
 
     kind: Kind

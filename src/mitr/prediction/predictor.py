@@ -6,8 +6,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from mitr.batches.examples import Examples
 from mitr.data.held import HeldDataset
 from mitr.data.schema import MODALITIES, DatasetInfo, Modality, Source
@@ -15,20 +13,17 @@ from mitr.data.store import Sample
 from mitr.errors import MitrError
 from mitr.evaluation.calibrating import LEVEL, calibrate_if_possible, carried
 from mitr.evaluation.predicting import predict_under
-from mitr.evaluation.shapley import COMPLETE, PREFIX, shapley
+from mitr.evaluation.shapley import PREFIX, coalitions_of, explained
 from mitr.media.cache import Cache
-from mitr.media.captions import Transcript
-from mitr.media.decode import audio_of, open_clip
-from mitr.media.folder import words_of
-from mitr.media.hearing import listen
-from mitr.media.limits import Limits
+from mitr.media.files.limits import Limits
 from mitr.media.options import SpeechConfig
 from mitr.media.reading import Reading, read_clip
 from mitr.media.ready import check
-from mitr.media.registry import Recipe, current
+from mitr.media.registry import FeatureRecipe, current
 from mitr.media.spans import shifted
+from mitr.media.words.captions import Transcript, words_of
 from mitr.prediction.answer import Prediction
-from mitr.prediction.moments import moments_of
+from mitr.prediction.moments import moments_of, parts_of
 from mitr.prediction.segments import How, Stretch, cut, part_of
 from mitr.runs.info import NetworkInfo
 from mitr.runs.run import Run
@@ -46,10 +41,11 @@ class Predictor:
         limits: bounds on what a file may ask for.
         speech: speech recognition for clips without a transcript.
         cache: where features of files that were read before are kept; None: in the user's cache.
-        engine: what runs the network: PyTorch, or onnxruntime with the run's export.
+        engine: the runtime of the network: PyTorch, or onnxruntime with the run's export.
 
     Raises:
-        MitrError: no run or no export is there, or the run was trained on features that cannot be computed of a clip.
+        MitrError: the folder holds no run or no export, or the run was trained on features that cannot be computed of a
+            clip.
     """
 
     def __init__(
@@ -87,7 +83,7 @@ class Predictor:
 
         Args:
             file: the clip; None: `text` alone.
-            text: what is said in it, "" for nothing; None: a transcript beside the file, or speech recognition.
+            text: the words in the clip, "" for none; None: a transcript beside the file, or speech recognition.
             explain: find the moments that mattered most.
             segments: also answer about stretches of the clip.
             window: seconds of a stretch, for `windows`.
@@ -99,30 +95,27 @@ class Predictor:
             raise MitrError(
                 "--segments subtitles cuts by the subtitles beside the clip, which --text replaces: leave it out"
             )
-        reading = self._read(file, text, segments == "subtitles")
+        reading = self._read(file, text, segments)
         with _collected() as notes:
             stretches: list[Stretch] = []
             if segments is not None:
-                stretches = cut(reading, segments, window, self._loudness(reading) if segments == "silence" else None)
+                stretches = cut(reading, segments, window, reading.loudness)
             if not self.reads_text:
                 reading.transcript = None
-            whole = self._answer([reading])[0]
+            whole = self._answer([reading], explain)[0]
             whole.file = str(file) if file is not None else None
             whole.segments = self._answer([part_of(reading, stretch) for stretch in stretches])
             for answer, stretch in zip(whole.segments, stretches, strict=True):
                 answer.file, answer.start, answer.stop = whole.file, stretch.start, stretch.stop
                 answer.missing = {m: shifted(spans, stretch.start) for m, spans in answer.missing.items()}
-            if explain:
-                whole.moments = moments_of(self.network, self._examples([reading]), reading)
-        own = self._notes(reading, segments, bool(text and text.strip()))
-        whole.notes = own + [note for note in notes if note not in own]
+        whole.notes = list(dict.fromkeys([*self._notes(reading, segments, bool(text and text.strip())), *notes]))
         return whole
 
     def ready(self) -> None:
-        """Make sure, once, that all that reading files takes is on this machine.
+        """Check, once, that the packages and models that reading clips needs are on this machine.
 
         Raises:
-            MitrError: a package, the face models or the speech model lack; with how to get them.
+            MitrError: a package, the face models or the speech model is missing; with the way to get it.
         """
         if not self._ready:
             check(self.recipes.values(), self.speech if self.reads_text else SpeechConfig())
@@ -135,8 +128,8 @@ class Predictor:
 
         return onnx_network(self.run)
 
-    def _read(self, file: str | Path | None, text: str | None, cues: bool) -> Reading:
-        """A clip, or the text alone; with its subtitles, if they are wanted as `cues`, even where text is not read."""
+    def _read(self, file: str | Path | None, text: str | None, segments: How | None) -> Reading:
+        """A clip with the subtitles or the loudness that `segments` needs, or the text alone."""
         given = Transcript(text.strip(), (), (), "given") if text and text.strip() else None
         if file is None:
             if given is None:
@@ -147,19 +140,19 @@ class Predictor:
             reading = Reading(Path("text"), "", 0.0, {}, absent, given)
         else:
             self.ready()
-            wanted = text is None and (self.reads_text or cues)
-            words = words_of(Path(file)) if wanted else given
-            reading = read_clip(file, self.recipes, limits=self.limits, cache=self.cache, transcript=words)
+            wanted = text is None and (self.reads_text or segments == "subtitles")
+            listens = self.reads_text and text is None and "audio" not in self.left_out
+            reading = read_clip(
+                file,
+                self.recipes,
+                limits=self.limits,
+                cache=self.cache,
+                transcript=words_of(Path(file)) if wanted else given,
+                speech=self.speech if listens else None,
+                loudness=segments == "silence",
+            )
         reading.absent |= dict.fromkeys(self.left_out, "left out as asked")
-        if self.reads_text and text is None:
-            listen(reading, self.speech, self.limits, self.cache)
         return reading
-
-    def _loudness(self, reading: Reading) -> np.ndarray:
-        stream = audio_of(open_clip(reading.path, self.limits), self.limits)
-        for _ in stream:
-            pass
-        return stream.loudness
 
     def _examples(self, readings: Sequence[Reading]) -> Examples:
         samples = [sample_of(reading, str(i)) for i, reading in enumerate(readings)]
@@ -169,18 +162,23 @@ class Predictor:
         info = DatasetInfo(name, scale, modalities, source, classes=self.info.classes)
         return self.run.examples(HeldDataset(samples, info), "test", self.network)
 
-    def _answer(self, readings: Sequence[Reading]) -> list[Prediction]:
+    def _answer(self, readings: Sequence[Reading], explain: bool = False) -> list[Prediction]:
+        """The answers about clips, from one call of the network; `explain` finds the moments of a single clip."""
         if not readings:
             return []
         examples = self._examples(readings)
-        table = predict_under(self.network, examples, [COMPLETE])
-        values = shapley(self.network, examples)
+        coalitions = coalitions_of(examples)
+        parts = parts_of(self.network, readings[0]) if explain else []
+        table = predict_under(self.network, examples, [*coalitions, *(part.condition() for part in parts)])
+        shown, hidden = table[: len(coalitions) * len(readings)], table[len(coalitions) * len(readings) :]
+        complete = shown[-len(readings) :].reset_index(drop=True)
+        values = explained(shown, self.network, examples)
         bounds = None
         if self.intervals is not None and not self.info.classes:
-            bounds = self.intervals[1].interval(table, self.info.label_range)
+            bounds = self.intervals[1].interval(complete, self.info.label_range)
         answers = []
         for i, reading in enumerate(readings):
-            row, worth = table.iloc[i], values.iloc[i]
+            row, worth = complete.iloc[i], values.iloc[i]
             low, high = self.info.label_range
             answer = Prediction(None, 0.0, round(reading.seconds, 3), (low, high))
             if self.info.classes:
@@ -199,6 +197,10 @@ class Predictor:
             answer.text = reading.text
             answer.text_source = reading.transcript.source if reading.transcript else None
             answers.append(answer)
+        if explain:
+            column = f"probability_{answers[0].category}" if self.info.classes else "prediction"
+            without = hidden[column].astype(float).tolist()
+            answers[0].moments = moments_of(parts, float(complete[column].iloc[0]), without)
         return answers
 
     def _intervals(self) -> tuple[float, Any] | None:
@@ -206,7 +208,7 @@ class Predictor:
             return None
         found = carried(self.run)
         if found is None:
-            with suppress(MitrError):  # the data are not at hand, or others
+            with suppress(MitrError):  # the data are not at hand, or have changed
                 data = self.run.data()
                 if self.run.trained_on(data):
                     made = calibrate_if_possible(self.run, data)
@@ -239,13 +241,13 @@ class Predictor:
         return notes
 
 
-def recipes_of(run: Run, left_out: Collection[str] = ()) -> dict[str, Recipe]:
+def recipes_of(run: Run, left_out: Collection[str] = ()) -> dict[str, FeatureRecipe]:
     """How the features of a run's modalities are made of a clip.
 
     Raises:
-        MitrError: nobody knows how for some of them.
+        MitrError: the run does not record it for a modality, or this mitr cannot make them.
     """
-    recipes: dict[str, Recipe] = {}
+    recipes: dict[str, FeatureRecipe] = {}
     unknown: dict[str, str] = {}
     for m, one in run.info.network.modalities.items():
         if m in left_out or (m == "text" and one.kind in ("raw", "ids")):
@@ -253,7 +255,7 @@ def recipes_of(run: Run, left_out: Collection[str] = ()) -> dict[str, Recipe]:
         if one.extractor is None:
             unknown[m] = f"{m} ({one.kind} of width {one.dim})"
             continue
-        recipes[m] = Recipe.from_json(one.extractor, f"{run.folder / 'run.json'}")
+        recipes[m] = FeatureRecipe.from_json(one.extractor, f"{run.folder / 'run.json'}")
         current(recipes[m], str(run.folder))
     if unknown:
         rest = [m for m in run.info.network.modalities if m not in unknown]
@@ -270,8 +272,8 @@ def recipes_of(run: Run, left_out: Collection[str] = ()) -> dict[str, Recipe]:
 def sample_of(reading: Reading, id_: str) -> Sample:
     """A clip as a sample of the split `test`, without a label."""
     values = {m: track.values for m, track in reading.tracks.items()}
-    there = {m: track.available for m, track in reading.tracks.items()}
-    return Sample(id_, "test", None, reading.text, values, there)
+    available = {m: track.available for m, track in reading.tracks.items()}
+    return Sample(id_, "test", None, reading.text, values, available)
 
 
 def _as_stored(info: Modality, modality: str) -> Modality:
@@ -287,7 +289,7 @@ def _left_out(missing: Collection[str], modalities: Sequence[str]) -> list[str]:
 
 @contextmanager
 def _collected() -> Iterator[list[str]]:
-    """Warnings that are raised meanwhile, as notes."""
+    """The warnings of the block, as notes."""
     notes: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
