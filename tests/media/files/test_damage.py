@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from made_clips import moving_squares, speechlike, write_clip
+from made_clips import moving_squares, one_after_the_other, speechlike, write_clip
 from mitr.errors import MitrError
 from mitr.media.audio.sound import AudioStream, HeldSound, audio_of
 from mitr.media.files.damage import Damage
@@ -79,6 +79,17 @@ def test_a_clip_that_is_cut_off(tmp_path: Path, suffix: str) -> None:
     assert [image is None for image in images] == [step / 10 >= start - 0.002 for step in range(20)]
     assert "ends early" in sound.notes[0]
     assert f"at {start:.2f} s of {stop:.2f} s (damaged or cut off)" in frames.notes[0]
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.8])
+@pytest.mark.parametrize("first", ["video", "audio"])
+def test_a_stream_behind_the_other_is_cut_off_by_itself(tmp_path: Path, first: str, share: float) -> None:
+    path = write_clip(tmp_path / "a.mp4", 3.0, picture=small, sound=speechlike)
+    apart = one_after_the_other(path, tmp_path / "apart.mp4", first)
+    _, wave, _, images, _ = read(apart)
+    assert (len(wave), len(images)) == (3 * 16000, 30)
+    _, _, sound, _, frames = read(cut(apart, share))
+    assert sound.missing != frames.missing
 
 
 def test_a_wav_that_is_cut_off(tmp_path: Path) -> None:

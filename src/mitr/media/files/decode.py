@@ -9,6 +9,8 @@ from mitr.media.files.limits import Limits
 from mitr.media.files.opening import most_pixels
 
 MOST_FAILURES = 100  # reads in a row that fail before the rest is given up
+INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "avi")  # containers that may hold one stream behind the other
+MOST_ENDS = 1000  # ends of such a file in a row until neither of two streams has a packet left
 MOST_REFUSED = 5000  # packets in a row that do not decode before the rest is given up
 
 
@@ -70,15 +72,11 @@ def decoded(
             by itself.
     """
     decoder = Decoder(stream, limits, damage)
-    if second is not None:
-        for packet in packets_of(container, [stream, second.stream], Damage()):
-            if packet.stream_index == second.stream.index:
-                second.take(packet)
-                continue
-            yield from decoder.frames(packet)
-            if decoder.over:
-                return
-    for packet in packets_of(container, [stream], damage):  # of a cut-off file, what lies behind the other's end
+    streams = [stream] if second is None else [stream, second.stream]
+    for packet in packets_of(container, streams, damage):
+        if second is not None and packet.stream_index == second.stream.index:
+            second.take(packet)
+            continue
         yield from decoder.frames(packet)
         if decoder.over:
             return
@@ -86,21 +84,27 @@ def decoded(
 
 
 def packets_of(container: Any, streams: list[Any], damage: Damage) -> Iterator[Any]:
-    """The packets of some streams, from where the file was read to, up to its end."""
+    """The packets of some streams, from the position of the last read up to the end of the file.
+
+    FFmpeg reports the end of a cut-off file at each packet that its index lists and the file lacks, although the other
+    stream may have packets left.
+    """
     import av
     from av.stream import Discard
 
     for other in container.streams:
         other.discard = Discard.default if any(other is stream for stream in streams) else Discard.all
-    failures = 0
-    while failures < MOST_FAILURES:
+    most_ends = MOST_ENDS if len(streams) > 1 and container.format.name in INDEXED else 1
+    failures = ends = 0
+    while failures < MOST_FAILURES and ends < most_ends:
         packets = container.demux(*streams)
         try:
             for packet in packets:
                 failures = 0
                 if packet.size:  # an empty one would make the decoder stop
+                    ends = 0
                     yield packet
-            break
+            ends += 1
         except av.error.FFmpegError:
             failures += 1
     damage.gave_up = damage.gave_up or failures == MOST_FAILURES
