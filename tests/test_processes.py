@@ -9,7 +9,14 @@ from mitr.bench.plan import Job
 from mitr.bench.work import Facts
 from mitr.config import RunConfig
 from mitr.processes import run_jobs
+from waiting import LONGEST
 from working import act
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process may take as long to start as any that a test waits for."""
+    monkeypatch.setattr("mitr.processes.STARTING", LONGEST)
 
 
 def job(key: str) -> Job:

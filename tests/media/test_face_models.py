@@ -11,6 +11,7 @@ from mitr.errors import MitrError
 from mitr.media.face_models import LEFT_EYE, RIGHT_EYE, Found, StandardModels, settled
 from mitr.media.geometry import pose
 from mitr.media.regions import Region
+from waiting import LONGEST
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +114,7 @@ def test_the_models_say_nothing() -> None:
     code = (
         "import numpy; from mitr.media.face_models import *; StandardModels().detect(numpy.zeros((9, 9, 3), 'uint8'))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=LONGEST)
     assert (done.stdout, done.stderr) == ("", "")
 
 

@@ -33,6 +33,7 @@ from mitr.prediction.answer import Prediction
 from mitr.prediction.moments import _changes
 from mitr.prediction.predictor import Predictor
 from mitr.training.run import Run, train
+from waiting import LONGEST
 
 WORDS = words_for(2.0, 0)
 
@@ -437,11 +438,11 @@ def test_options_between_files_and_letters_that_an_output_lacks(talks_run: Run, 
     command = [sys.executable, "-m", "mitr", "predict", str(talks_run.folder), "--json", str(odd), "--text", "très"]
     command += ["--cache", str(tmp_path / "cache")]
     ascii_only = os.environ | {"PYTHONIOENCODING": "ascii", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, env=ascii_only, timeout=120)
+    done = subprocess.run(command, capture_output=True, env=ascii_only, timeout=LONGEST)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout.decode("ascii"))
     assert (answer["file"], answer["text"]) == (str(odd), "très")
-    done = subprocess.run([w for w in command if w != "--json"], capture_output=True, env=ascii_only, timeout=120)
+    done = subprocess.run([w for w in command if w != "--json"], capture_output=True, env=ascii_only, timeout=LONGEST)
     assert done.returncode == 0, done.stderr
     assert b"sentiment" in done.stdout
 

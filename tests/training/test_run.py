@@ -21,6 +21,7 @@ from mitr.errors import MitrError
 from mitr.runs import checkpoint
 from mitr.training.loop import Trainer
 from mitr.training.run import Run, resume, train
+from waiting import LONGEST
 
 
 def weights_of(folder: Path) -> dict[str, torch.Tensor]:
@@ -112,13 +113,13 @@ def test_a_killed_process_resumes_to_the_same_numbers(small: Dataset, tmp_path: 
     words += ["--train.batch_size", "16", "--train.threads", "1", "--train.patience", "40", "--train.device", "cpu"]
     words += ["--missing.validation_rates", "[0.0,0.5]"]
     process = subprocess.Popen([sys.executable, "-m", "mitr", *words])
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + LONGEST
     while not (cut / "history.csv").exists() or len((cut / "history.csv").read_text().splitlines()) < 4:
         assert process.poll() is None, "training ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.wait(LONGEST)
     assert not Run(cut).finished
     resume(cut, quiet=True)
     train(small, tmp_path / "whole", options(epochs, patience=40), quiet=True)
