@@ -1,16 +1,19 @@
 """Samples of a split, cleaned, normalised and tokenised, and how they become batches."""
 
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset as TorchDataset
 
+from mitr.batches.hiding import hide
+from mitr.batches.sampler import LengthSortedBatches
 from mitr.batches.views import Batch, Steps
 from mitr.data.normalize import Normalizer
 from mitr.data.schema import MODALITIES
 from mitr.data.store import Dataset
+from mitr.missing.masks import Mask
 from mitr.missing.schedules import Extent
 from mitr.text.encoder import TextEncoder
 
@@ -80,13 +83,24 @@ class Examples(TorchDataset[tuple[int, Example]]):
         assert self.tokens is not None
         return _pad([(ids, ids != self.unknown) for ids in (self.tokens[p] for p in positions)], special=True)
 
-    def collate(self, examples: Sequence[tuple[int, Example]]) -> Batch:
-        """Pad examples to the longest of the batch (at least two steps, so that text without [CLS] keeps one)."""
-        positions = np.array([position for position, _ in examples])
+    def collate(self, examples: Sequence[tuple[int, Example]], masks: Mapping[str, Mask] | None = None) -> Batch:
+        """Pad examples to the longest of the batch (at least two steps, so that text without [CLS] keeps one).
+
+        Args:
+            examples: B of them.
+            masks: modality -> Mask over all samples of the split, of the batch's incomplete view; None hides nothing.
+        """
+        rows = np.array([position for position, _ in examples])
+        positions = torch.from_numpy(rows)
         view = {m: _pad([e[m] for _, e in examples], extent.special_tokens) for m, extent in self._extents.items()}
-        labels = torch.from_numpy(self.labels[positions])
-        unimodal = {m: torch.from_numpy(own[positions]) for m, own in self.unimodal.items()}
-        return Batch(torch.from_numpy(positions), labels, view, unimodal)
+        incomplete = view if masks is None else hide(view, masks, positions, self.unknown)
+        unimodal = {m: torch.from_numpy(labels[rows]) for m, labels in self.unimodal.items()}
+        return Batch(positions, torch.from_numpy(self.labels[rows]), view, incomplete, unimodal)
+
+    def batches(self, size: int, masks: Mapping[str, Mask] | None = None) -> Iterator[Batch]:
+        """The whole split in batches of similar length, in an order that depends on the lengths and `size` alone."""
+        for positions in LengthSortedBatches(self.costs(), size):
+            yield self.collate([self[position] for position in positions], masks)
 
     def _extent(self, modality: str) -> Extent:
         about = self.data.info.modalities[modality]

@@ -54,13 +54,15 @@ class Batch(NamedTuple):
     Attributes:
         positions: (B,) int64, place of each sample in its split, which finds its masks.
         labels: (B,) float32, or class indices; NaN where not known.
-        view: everything that the samples have (the teacher's view).
+        view: the complete view, everything that the samples have (the teacher's view).
+        incomplete: the complete view without what masks hide (the student's view); without masks, `view` itself.
         unimodal: modality -> its own label (B,), NaN where not known, for the modalities that have labels of their own.
     """
 
     positions: Tensor
     labels: Tensor
     view: View
+    incomplete: View
     unimodal: Mapping[str, Tensor] = NO_LABELS
 
 
@@ -93,8 +95,12 @@ class Targets(NamedTuple):
 def to_device(batch: Batch, device: torch.device) -> Batch:
     """Move a batch."""
     view = {m: steps.to(device) for m, steps in batch.view.items()}
-    unimodal = {m: labels.to(device) for m, labels in batch.unimodal.items()}
-    return Batch(batch.positions.to(device), batch.labels.to(device), view, unimodal)
+    incomplete = view
+    if batch.incomplete is not batch.view:
+        incomplete = {m: steps.to(device) for m, steps in batch.incomplete.items()}
+    unimodal = {m: labels.to(device, non_blocking=True) for m, labels in batch.unimodal.items()}
+    positions, labels = (tensor.to(device, non_blocking=True) for tensor in (batch.positions, batch.labels))
+    return Batch(positions, labels, view, incomplete, unimodal)
 
 
 def trimmed(steps: Steps) -> Steps:

@@ -1,15 +1,11 @@
 """Fit a model that has a solution in closed form: data, masks and choice on validation as in the training loop."""
 
 import time
-from collections.abc import Iterator
 
 import numpy as np
 import torch
 
 from mitr.batches.examples import Examples
-from mitr.batches.hiding import hide
-from mitr.batches.sampler import LengthSortedBatches
-from mitr.batches.views import View
 from mitr.config import RunConfig
 from mitr.evaluation.metrics import compute, family_of
 from mitr.missing import schedules
@@ -56,20 +52,12 @@ def _features(network: Network, examples: Examples, masks: Masks) -> np.ndarray:
     assert isinstance(network.model, Solved)
     if not network.model.weight.numel():  # a constant needs no encoded text
         return np.zeros((len(examples), 0))
-    views: list[tuple[list[int], View]] = list(_views(examples, masks))
-    network.prepare([view for _, view in views])
-    rows, order = [], []
+    batches = list(examples.batches(BATCH, masks))
+    network.prepare([batch.incomplete for batch in batches])
     with torch.inference_mode():
-        for positions, view in views:
-            rows.append(network.model.features(network.encode(view)).double().numpy())
-            order += positions
+        rows = [network.model.features(network.encode(batch.incomplete)).double().numpy() for batch in batches]
+    order = torch.cat([batch.positions for batch in batches]).numpy()
     return np.concatenate(rows)[np.argsort(order)]
-
-
-def _views(examples: Examples, masks: Masks) -> Iterator[tuple[list[int], View]]:
-    for positions in LengthSortedBatches(examples.costs(), BATCH):
-        batch = examples.collate([examples[p] for p in positions])
-        yield positions, hide(batch.view, masks, batch.positions, examples.unknown)
 
 
 def _scores(valid: Examples, predictions: list[np.ndarray]) -> dict[str, float]:
