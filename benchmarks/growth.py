@@ -60,6 +60,7 @@ def work_of(what: str, value: float, samples: int) -> Callable[[], object]:
     """An epoch of training (or an evaluation, for the rates) with one thing as it is asked for."""
     import torch
 
+    from mitr.allocator import keep_memory
     from mitr.config import RunConfig
     from mitr.evaluation.predicting import predict_at_rates
     from mitr.training import run as runs
@@ -81,6 +82,7 @@ def work_of(what: str, value: float, samples: int) -> Callable[[], object]:
     if rates:
         shown = np.linspace(0, 0.9, int(value)).tolist()
         return lambda: predict_at_rates(network.eval(), splits[2], shown)
+    keep_memory()
     trainer = Trainer(network, *splits[:2], config, Path(tempfile.mkdtemp()), {}, quiet=True)
     return lambda: trainer._train_epoch(lambda: None)
 

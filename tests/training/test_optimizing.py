@@ -19,7 +19,7 @@ from mitr.models.base import Model
 from mitr.models.network import Network
 from mitr.models.registry import build_model
 from mitr.text.encoder import TextEncoder
-from mitr.training.loop import parameter_groups
+from mitr.training.optimizing import parameter_groups
 from training.made import Recorder, dims_of, trainer
 
 RATES = TrainConfig(

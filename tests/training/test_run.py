@@ -1,11 +1,13 @@
 """Runs: what training leaves behind, and that stopping it anywhere costs nothing but time."""
 
+import gc
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import pandas as pd
@@ -18,6 +20,7 @@ from mitr.config import LossConfig, MissingConfig, ModelConfig, RunConfig
 from mitr.data.store import Dataset
 from mitr.data.synth import synthesise
 from mitr.errors import MitrError
+from mitr.models.network import Network
 from mitr.runs import checkpoint
 from mitr.training.loop import Trainer
 from mitr.training.run import Run, resume, train
@@ -68,9 +71,28 @@ def test_the_option_says_whether_memory_is_kept(
     small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: bool
 ) -> None:
     asked: list[bool] = []
-    monkeypatch.setattr("mitr.training.loop.keep_memory", asked.append)
+    monkeypatch.setattr("mitr.training.run.keep_memory", asked.append)
     train(small, tmp_path / "run", options(1, keep_memory=keep), quiet=True)
     assert asked == [keep]
+
+
+def test_networks_of_earlier_runs_are_not_kept(small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    networks: list[weakref.ref] = []
+    original = Trainer.__init__
+
+    def record(self: Trainer, network: Network, *others: object, **options: object) -> None:
+        networks.append(weakref.ref(network))
+        assert [known() is None for known in networks] == [*[True] * (len(networks) - 1), False]
+        original(self, network, *others, **options)
+
+    monkeypatch.setattr(Trainer, "__init__", record)
+    gc.disable()
+    try:
+        for name in ("a", "b"):
+            train(small, tmp_path / name, options(1), quiet=True, calibrate=False)
+    finally:
+        gc.enable()
+    assert len(networks) == 2
 
 
 def test_same_seed_same_numbers_other_seed_others(small: Dataset, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
 last one, to resume from), `normalizer.safetensors`, `history.csv`, `tensorboard/`.
 """
 
+import gc
 import platform
 import subprocess
 import warnings
@@ -14,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from accelerate.utils import set_seed
 
 import mitr
+from mitr.allocator import keep_memory
 from mitr.batches.examples import Examples
 from mitr.config import RunConfig, TextConfig
 from mitr.data.normalize import Normalizer
@@ -34,6 +35,7 @@ from mitr.text.encoder import TextEncoder
 from mitr.threads import use_threads
 from mitr.training.log import TrainingLog
 from mitr.training.loop import Trainer
+from mitr.training.seeding import seed_everything
 from mitr.training.settling import settle
 from mitr.training.solving import solve
 
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     from mitr.prediction.answer import Prediction
     from mitr.prediction.predictor import Predictor
 
-PACKAGES = ("torch", "transformers", "accelerate", "safetensors", "numpy", "pandas", "pyarrow")
+PACKAGES = ("torch", "transformers", "safetensors", "numpy", "pandas", "pyarrow")
 
 
 class Run:
@@ -175,7 +177,7 @@ def train(
         raise MitrError(f"{out} is not an empty folder: choose another one for the run")
     config = settle(config, dataset.info)
     _check_data(dataset)
-    set_seed(config.train.seed)
+    seed_everything(config.train.seed)
     normalizer = Normalizer.fit(dataset, config.normalize)
     facts = _network_facts(dataset, config)
     network = _build(config, facts)
@@ -219,7 +221,7 @@ def resume(
     dataset = data if isinstance(data, Dataset) else run.data(data)
     if _data_facts(dataset)["sha256"] != run.about["data"]["sha256"]:
         raise MitrError(f"{dataset.folder} is not the data set that {run.folder} was trained on (its hash differs)")
-    set_seed(run.config.train.seed)
+    seed_everything(run.config.train.seed)
     return _continue(run, dataset, _build(run.config, run.about["network"]), quiet, calibrate)
 
 
@@ -277,6 +279,8 @@ def _fit(run: Run, data: Dataset, network: Network, quiet: bool) -> Run:
     sets = [Examples(data, data.indices(split), normalizer, network.text) for split in ("train", "valid")]
     if isinstance(network.model, Solved):
         return _solve(run, network, sets[0], sets[1])
+    keep_memory(run.config.train.keep_memory)  # of the whole process
+    gc.collect()  # a cycle in PyTorch's optimiser keeps the networks of earlier runs
     trainer = Trainer(network, sets[0], sets[1], run.config, run.folder, run.about["network"], quiet)
     if (run.folder / "state.safetensors").exists():
         trainer.resume()
