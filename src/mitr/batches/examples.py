@@ -48,7 +48,7 @@ class Examples(TorchDataset[tuple[int, Example]]):
         self.ids = [data.ids[row] for row in rows]
         wanted = data.info.modalities if modalities is None else modalities
         self.modalities = [m for m in MODALITIES if m in wanted]
-        self.unimodal = {m: own[rows] for m, own in data.modality_labels.items() if m in self.modalities}
+        self.unimodal = {m: labels[rows] for m, labels in data.modality_labels.items() if m in self.modalities}
         self.tokens = _tokens(data, rows, text) if text else None
         self.unknown = text.unknown if text else 0
         self._extents = {m: self._extent(m) for m in self.modalities}
@@ -69,11 +69,11 @@ class Examples(TorchDataset[tuple[int, Example]]):
         return position, example
 
     def extents(self) -> dict[str, Extent]:
-        """What masks need to know of every modality."""
+        """Modality -> lengths and padding over which its masks are drawn."""
         return self._extents
 
     def costs(self) -> np.ndarray:
-        """(n,) what makes a sample slow: its tokens where text is encoded, else all of its steps."""
+        """(n,) steps that decide how long a sample takes: its tokens where text is encoded, else all of its steps."""
         if self.tokens is not None:
             return self._extents["text"].lengths
         return np.sum([extent.lengths for extent in self._extents.values()], axis=0)
@@ -103,11 +103,11 @@ class Examples(TorchDataset[tuple[int, Example]]):
             yield self.collate([self[position] for position in positions], masks)
 
     def _extent(self, modality: str) -> Extent:
-        about = self.data.info.modalities[modality]
+        stored = self.data.info.modalities[modality]
         if modality == "text" and self.tokens is not None:
             lengths = np.array([len(ids) for ids in self.tokens])
-            return Extent(lengths, about.padded_length or BERT_PADDED_LENGTH, special_tokens=True)
-        return Extent(self.data.lengths[modality][self.rows], about.padded_length, about.special_tokens)
+            return Extent(lengths, stored.padded_length or BERT_PADDED_LENGTH, special_tokens=True)
+        return Extent(self.data.lengths[modality][self.rows], stored.padded_length, stored.special_tokens)
 
 
 def _tokens(data: Dataset, rows: np.ndarray, text: TextEncoder) -> list[np.ndarray]:
@@ -130,15 +130,15 @@ def _tokens(data: Dataset, rows: np.ndarray, text: TextEncoder) -> list[np.ndarr
     return tokens
 
 
-def _pad(parts: list[tuple[np.ndarray, np.ndarray]], special: bool) -> Steps:
-    longest = max(2, *(len(values) for values, _ in parts))
-    first = parts[0][0]
-    values = np.zeros((len(parts), longest, *first.shape[1:]), np.int64 if first.ndim == 1 else np.float32)
-    available = np.zeros((len(parts), longest), bool)
-    lengths = np.array([len(v) for v, _ in parts])
-    for i, (steps, there) in enumerate(parts):
-        values[i, : len(steps)] = steps
-        available[i, : len(steps)] = there
+def _pad(sequences: list[tuple[np.ndarray, np.ndarray]], special: bool) -> Steps:
+    longest = max(2, *(len(values) for values, _ in sequences))
+    first = sequences[0][0]
+    values = np.zeros((len(sequences), longest, *first.shape[1:]), np.int64 if first.ndim == 1 else np.float32)
+    available = np.zeros((len(sequences), longest), bool)
+    lengths = np.array([len(sequence) for sequence, _ in sequences])
+    for i, (sequence, observed) in enumerate(sequences):
+        values[i, : len(sequence)] = sequence
+        available[i, : len(sequence)] = observed
     index = np.arange(longest)[None]
     valid = index < lengths[:, None]
     content = (index > 0) & (index < lengths[:, None] - 1) if special else valid

@@ -43,12 +43,12 @@ class Trainer:
     """Trains a network in a run folder.
 
     Args:
-        network: what to train.
+        network: the network to train; it moves to the device of the options.
         train: the train split.
         valid: the validation split.
         config: all options of the run.
         folder: the run folder; gets `model.safetensors` (the best), `state.safetensors` (the last) and the log.
-        about: what every checkpoint says of the network.
+        about: description of the network, saved in the header of `model.safetensors`.
         quiet: show no progress bar.
     """
 
@@ -112,14 +112,17 @@ class Trainer:
 
     @property
     def finished(self) -> bool:
-        """No epoch is left, or too many have passed without improvement."""
+        """The epochs are used up, or `patience` of them have passed without improvement."""
         options = self.config.train
         waited = self.epoch - 1 - self.best_epoch
         return self.epoch >= options.max_epochs or (self.epoch > 0 and waited >= options.patience)
 
     def validate(self) -> dict[str, float]:
-        """MAE and Corr, or F1 and UA (and the loss, if it selects) of the incomplete view, means over its rates."""
-        found: dict[str, list[float]] = defaultdict(list)
+        """Scores of the incomplete views of the validation split, means over the views.
+
+        MAE and Corr, or F1 and UA of classes; also the loss, if it selects.
+        """
+        by_view: dict[str, list[float]] = defaultdict(list)
         scale = self.valid_set.data.info.label_range
         family = family_of(scale, self.valid_set.data.info.classes)
         known = np.isfinite(self.valid_set.labels)
@@ -128,26 +131,26 @@ class Trainer:
             values = compute(family, predictions[known], self.valid_set.labels[known], scale)
             for name, key in SHOWN.items():
                 if key in values:
-                    found[name].append(values[key] or 0.0)  # a constant answer follows nothing: Corr 0
+                    by_view[name].append(values[key] or 0.0)  # Corr of a constant prediction is undefined: 0
             if self.config.train.select == "loss":
-                found["loss"].append(total)
-        return {name: float(np.mean(values)) for name, values in found.items()}
+                by_view["loss"].append(total)
+        return {name: float(np.mean(values)) for name, values in by_view.items()}
 
     def resume(self) -> None:
-        """Take up the state that the last finished epoch left.
+        """Load the state that was saved after the last finished epoch.
 
         Raises:
-            MitrError: it is missing or does not belong to this network.
+            MitrError: the state is missing or is one of another network.
         """
         path = self.folder / "state.safetensors"
         tensors, about = checkpoint.load(path)
-        parts: dict[str, dict[str, Tensor]] = {"weights": {}, "optimizer": {}, "training": {}}
-        for name, tensor in tensors.items():
-            part, _, rest = name.partition(":")
-            parts[part][rest] = tensor
-        checkpoint.load_weights(self.network, parts["weights"], str(path))
-        checkpoint.load_optimizer_state(self.network, self.optimizer, parts["optimizer"])
-        self.network.model.load_training_state(parts["training"])
+        state: dict[str, dict[str, Tensor]] = {"weights": {}, "optimizer": {}, "training": {}}
+        for full_name, tensor in tensors.items():
+            kind, _, name = full_name.partition(":")
+            state[kind][name] = tensor
+        checkpoint.load_weights(self.network, state["weights"], str(path))
+        checkpoint.load_optimizer_state(self.network, self.optimizer, state["optimizer"])
+        self.network.model.load_training_state(state["training"])
         self.epoch, self.best, self.best_epoch = about["epoch"], about["best"], about["best_epoch"]
         self.rows = about["rows"]
 
@@ -173,13 +176,13 @@ class Trainer:
                 optimizing.step(self.optimizer, self.network, options)
             means.add({"total": output.total, **output.losses}, len(batch.labels))
             tick()
-        found = means.read()
-        if not math.isfinite(found["total"]):
+        losses = means.read()
+        if not math.isfinite(losses["total"]):
             raise MitrError(
-                f"the training loss became {found['total']} in epoch {self.epoch}: lower --train.lr, or look at the "
+                f"the training loss became {losses['total']} in epoch {self.epoch}: lower --train.lr, or look at the "
                 "data with `mitr data inspect` (--normalize.audio robust tames extreme values)"
             )
-        return found
+        return losses
 
     def _predict_valid(self, masks: Masks) -> tuple[np.ndarray, float]:
         """Predictions (N,) of the validation split's incomplete view, and its loss (0 unless the loss selects)."""
@@ -235,13 +238,13 @@ def _views(examples: Examples, masks: Masks | None) -> list[View]:
 
 
 def rare_labels(train: Examples, config: RunConfig) -> tuple[np.ndarray, np.ndarray | None]:
-    """How much each sample of the train split counts, (N,), and its chance to be drawn, (N,) or None: all once."""
-    about, options = train.data.info, config.imbalance
+    """Loss weights of the train split's samples, (N,), and their chances to be drawn, (N,), or None: each once."""
+    info, options = train.data.info, config.imbalance
     weights, chances = np.ones(len(train)), None
     if options.weighting == "lds":
-        weights = rarity(train.labels, about.label_range, options, about.classes, smooth=True)
+        weights = rarity(train.labels, info.label_range, options, info.classes, smooth=True)
     if options.sampling == "balanced":
-        chances = rarity(train.labels, about.label_range, options, about.classes) / len(train)
+        chances = rarity(train.labels, info.label_range, options, info.classes) / len(train)
     return weights, chances
 
 

@@ -22,7 +22,7 @@ class Means:
         self.samples += samples
 
     def read(self) -> dict[str, float]:
-        """Name -> mean over all samples; a scalar that a batch lacked counts as 0 there."""
+        """Name -> mean over all samples; a scalar that a batch lacked counts as 0 in that batch."""
         if not self.sums:
             return {}
         values: list[float] = torch.stack(list(self.sums.values())).tolist()

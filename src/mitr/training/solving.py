@@ -14,12 +14,15 @@ from mitr.models.network import Network
 from mitr.models.yardsticks import Solved
 from mitr.training.log import Row
 
-DRAWS = 5  # epochs of masks that are seen where every epoch has its own
+DRAWS = 5  # epochs whose masks the solution is fitted on, where masks differ between epochs
 BATCH = 64
 
 
 def solve(network: Network, train: Examples, valid: Examples, config: RunConfig) -> Row:
-    """Set the network's model to the candidate with the best validation score; what the log says of it.
+    """Set the network's model to the candidate with the best validation score.
+
+    Returns:
+        The row of the history.
 
     Raises:
         ValueError: the model has no closed form.
@@ -62,5 +65,5 @@ def _features(network: Network, examples: Examples, masks: Masks) -> np.ndarray:
 
 def _scores(valid: Examples, predictions: list[np.ndarray]) -> dict[str, float]:
     scale, known = valid.data.info.label_range, np.isfinite(valid.labels)
-    found = [compute(family_of(scale), p[known], valid.labels[known], scale) for p in predictions]
-    return {name: float(np.mean([values[name] or 0.0 for values in found])) for name in ("mae", "corr")}
+    scores = [compute(family_of(scale), p[known], valid.labels[known], scale) for p in predictions]
+    return {name: float(np.mean([values[name] or 0.0 for values in scores])) for name in ("mae", "corr")}
