@@ -60,6 +60,7 @@ def work_of(what: str, value: float, samples: int) -> Callable[[], object]:
     """An epoch of training (or an evaluation, for the rates) with one thing as it is asked for."""
     import torch
 
+    from mitr.allocator import keep_memory
     from mitr.batches.examples import Examples
     from mitr.data.normalize import Normalizer
     from mitr.evaluation.predicting import predict_at_rates
@@ -86,6 +87,7 @@ def work_of(what: str, value: float, samples: int) -> Callable[[], object]:
     if rates:
         shown = np.linspace(0, 0.9, int(value)).tolist()
         return lambda: predict_at_rates(network.eval(), tests, shown)
+    keep_memory()
     trainer = Trainer(network, fits, checks, config, Path(tempfile.mkdtemp()), info, quiet=True)
     return lambda: trainer._train_epoch(lambda: None)
 

@@ -60,7 +60,7 @@ def _labelled(trainer: Any) -> Iterator[None]:
     for m in model.dims:
         calls += [(model.encoder[m], "forward", "unimodal encoders"), (model.temporal[m], "of_views", "temporal")]
     calls += [(trainer.optimizer, name, "optimiser") for name in ("step", "zero_grad")]
-    calls += [(trainer, "_hidden", "loader and masks"), (loop.schedules, "for_epoch", "loader and masks")]
+    calls += [(loop.schedules, "for_epoch", "loader and masks")]
     with ExitStack() as stack:
         for owner, name, part in calls:
             stack.enter_context(patch.object(owner, name, _inside(getattr(owner, name), part)))

@@ -84,6 +84,7 @@ def measured(name: str, quick: bool) -> dict[str, Any]:
     """One case."""
     import torch
 
+    from mitr.allocator import keep_memory
     from mitr.batches.examples import Examples
     from mitr.data.normalize import Normalizer
     from mitr.runs.building import build_network, network_info
@@ -102,7 +103,7 @@ def measured(name: str, quick: bool) -> dict[str, Any]:
             torch.get_num_threads(),
         )
         config.train.batch_size, config.train.max_epochs = BATCH, epochs + 2
-        config.train.keep_memory = case.keeps
+        keep_memory(case.keeps)
         config.text.encoder = bert(Path(place)) if case.text == "bert" else "minilm"
         kind = "states" if case.text == "states" else "ids"
         data = made(shape, kind, (samples, 8 if quick else 3 * BATCH, 1))

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from mitr.allocator import keep_memory
+from waiting import LONGEST
 
 HELD = """
 import resource
@@ -45,5 +46,7 @@ def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def _held(call: str) -> int:
-    done = subprocess.run([sys.executable, "-c", HELD.format(call=call)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", HELD.format(call=call)], capture_output=True, text=True, check=True, timeout=LONGEST
+    )
     return int(done.stdout)

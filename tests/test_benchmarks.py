@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import torch
 
+from waiting import LONGEST
+
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 OWN = (
     "compiled",
@@ -129,7 +131,9 @@ def test_what_would_be_compiled_is_the_gate(bench: Any, monkeypatch: pytest.Monk
 def test_a_script_writes_what_it_prints_and_its_history_is_kept(tmp_path: Path) -> None:
     out = tmp_path / "growth.json"
     words = ["--out", str(out), "--cases", "tokens", "--quick", "--threads", "1"]
-    run = subprocess.run([sys.executable, str(BENCHMARKS / "growth.py"), *words], capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, str(BENCHMARKS / "growth.py"), *words], capture_output=True, text=True, timeout=LONGEST
+    )
     assert run.returncode == 0, run.stderr
     found = json.loads(out.read_text())
     assert [json.loads(line) for line in run.stdout.splitlines()] == found["growth"]
@@ -137,7 +141,7 @@ def test_a_script_writes_what_it_prints_and_its_history_is_kept(tmp_path: Path) 
     assert set(found["slopes"]) == {"tokens"}
     keep = [sys.executable, str(BENCHMARKS / "history.py"), str(out), "--commit"]
     for commit in ("one", "one", "two"):
-        subprocess.run([*keep, commit], check=True)
+        subprocess.run([*keep, commit], check=True, timeout=LONGEST)
     lines = (tmp_path / "history.csv").read_text().splitlines()
     assert lines[0] == "date,commit,benchmark,case,yardstick,units"
     assert [line.split(",")[1:4] for line in lines[1:]] == [

@@ -9,6 +9,7 @@ import pytest
 
 from mitr.__main__ import COMMANDS, main, parser, places_first, spelled_out
 from mitr.data.store import Dataset
+from waiting import LONGEST
 
 WRITE_NOTHING = ("data inspect", "data verify", "assets fetch", "assets add", "features")
 TRAIN = ["train", "d", "--out", "x"]
@@ -202,7 +203,9 @@ def test_help_imports_nothing_heavy() -> None:
         "except SystemExit: pass\n"
         "print([m for m in ('torch', 'transformers', 'pandas', 'matplotlib', 'numpy') if m in sys.modules])"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=LONGEST
+    ).stdout
     assert said.splitlines()[-1] == "[]"
 
 

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from waiting import LONGEST
+
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "adding_a_model.md"
 
@@ -21,7 +23,7 @@ def test_the_example_keeps_the_contract(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        timeout=600,
+        timeout=LONGEST,
         env={"PYTHONPATH": f"{tmp_path}:{SOURCE}", "PATH": "/usr/bin"},
     )
     assert done.returncode == 0, done.stdout[-3000:]

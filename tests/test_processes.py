@@ -8,7 +8,14 @@ import pytest
 from mitr.bench.plan import Job
 from mitr.processes import JobResult, run_jobs
 from mitr.runs.config import RunConfig
+from waiting import LONGEST
 from working import act
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process may take as long to start as any that a test waits for."""
+    monkeypatch.setattr("mitr.processes.STARTING", LONGEST)
 
 
 def job(key: str) -> Job:

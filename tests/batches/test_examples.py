@@ -16,6 +16,7 @@ from mitr.data.normalize import Normalizer
 from mitr.data.schema import DatasetInfo, Modality, Source
 from mitr.data.store import Dataset, Sample, write_store
 from mitr.errors import MitrError
+from mitr.missing.masks import Mask, everything
 from mitr.text.encoder import TextEncoder
 
 AUDIO = [np.arange(1, 2 * n + 1, dtype=np.float32).reshape(n, 2) for n in (3, 1, 4)]
@@ -81,6 +82,41 @@ class TestCollate:
         np.testing.assert_array_equal(batch.unimodal["audio"], [0.5, -1, np.nan])
         data.modality_labels = {}
         assert not examples(data).unimodal
+
+    def test_masks_make_the_incomplete_view(self, tmp_path: Path) -> None:
+        made = examples(store(tmp_path))
+        keep = np.array([[0, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 0]], bool)
+        masks = {"audio": Mask(keep, np.array([False, True, False, False]))}
+        batch = made.collate([made[p] for p in (3, 0, 1)], masks)
+        audio = batch.incomplete["audio"]
+        assert audio.values[..., 0].tolist() == [[1, 0, 5, 0], [0, 0, 5, 0], [0, 0, 0, 0]]
+        assert audio.available.int().tolist() == [[1, 0, 1, 0], [0, 0, 1, 0], [0] * 4]
+        assert audio.valid.int().tolist() == [[1] * 4, [1, 1, 1, 0], [0] * 4]
+        whole = made.collate([made[p] for p in (3, 0, 1)])
+        assert whole.incomplete is whole.view
+        for part, untouched in zip(batch.view["audio"][:4], whole.view["audio"][:4], strict=True):
+            assert torch.equal(part, untouched)
+
+    def test_hidden_tokens_become_the_encoders_unknown_one(self, tmp_path: Path, minilm: TextEncoder) -> None:
+        made = examples(store(tmp_path, Modality("raw"), raw=("a fine film", "", "dull", "bad")), minilm)
+        masks = {m: everything(extent.lengths, extent.steps) for m, extent in made.extents().items()}
+        masks["text"].keep[0, 2] = False
+        text = made.collate([made[0]], masks).incomplete["text"]
+        assert minilm.tokenizer.convert_ids_to_tokens(text.values[0].tolist()) == [
+            "[CLS]",
+            "a",
+            "[UNK]",
+            "film",
+            "[SEP]",
+        ]
+
+    def test_a_split_comes_in_batches_of_similar_length(self, tmp_path: Path) -> None:
+        made = examples(store(tmp_path))  # of 3, 1, 0 and 4 steps
+        masks = {"audio": Mask(np.zeros((4, 7), bool), np.zeros(4, bool))}
+        batches = list(made.batches(3, masks))
+        assert [batch.positions.tolist() for batch in batches] == [[2, 1, 0], [3]]
+        assert not any(batch.incomplete["audio"].available.any() for batch in batches)
+        assert all(batch.incomplete is batch.view for batch in made.batches(3))
 
     def test_there_are_always_two_steps(self, tmp_path: Path) -> None:
         made = examples(store(tmp_path))

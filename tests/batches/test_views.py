@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mitr.batches.hiding import hide
-from mitr.batches.views import Steps, all_missing, trimmed
+from mitr.batches.views import Batch, Steps, all_missing, to_device, trimmed
 from mitr.missing import masks
 from mitr.missing.masks import Mask
 
@@ -127,6 +127,21 @@ def test_moving_keeps_every_part() -> None:
     assert isinstance(moved, Steps)
     assert all(torch.equal(a, b) for a, b in zip(moved, steps, strict=True))
     assert features().to(torch.device("cpu")).summary is None
+
+
+def test_a_batch_moves_with_both_views() -> None:
+    labels, own = torch.tensor([1.0, 2.0]), torch.tensor([0.5, 0.5])
+    view, hidden = {"audio": features()}, {"audio": hide_one(features(), mask([0] * 4, [1] * 4))}
+    batch = Batch(torch.tensor([3, 4]), labels, view, hidden, {"audio": own})
+    here = to_device(batch, torch.device("cpu"))
+    assert torch.equal(here.incomplete["audio"].values, hidden["audio"].values)
+    assert torch.equal(here.view["audio"].values, view["audio"].values)
+    away = to_device(batch, torch.device("meta"))
+    tensors = [away.positions, away.labels, away.unimodal["audio"]]
+    tensors += [part for shown in (away.view, away.incomplete) for part in shown["audio"][:4]]
+    assert {tensor.device.type for tensor in tensors} == {"meta"}
+    once = to_device(batch._replace(incomplete=view), torch.device("meta"))
+    assert once.incomplete is once.view
 
 
 def test_padding_of_a_whole_batch_is_cut() -> None:

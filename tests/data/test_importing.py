@@ -12,6 +12,7 @@ import pytest
 
 from mitr.data.importing import import_dataset
 from mitr.errors import MitrError
+from waiting import LONGEST
 
 
 def source(root: Path, labels: Any = (0.5, -1.5, 1), n: int = 3) -> Path:
@@ -157,7 +158,7 @@ def test_folders_that_are_no_source(tmp_path: Path) -> None:
 def test_data_modules_do_not_import_torch() -> None:
     modules = ("importing", "inspecting", "normalize", "synth", "verifying")
     code = "import sys; " + "".join(f"import mitr.data.{m}; " for m in modules) + "sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=LONGEST).returncode == 0
 
 
 def test_nothing_to_import_is_refused(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from mitr.data import mapped
 from mitr.data.schema import DatasetInfo, Modality, Source
 from mitr.data.store import Dataset, Sample, content_sha256, write_store
 from mitr.errors import MitrError
+from waiting import LONGEST
 
 finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
@@ -131,4 +132,4 @@ def test_reading_all_samples_gives_their_pages_back(tmp_path: Path, monkeypatch:
 def test_opening_does_not_import_pandas(tmp_path: Path) -> None:
     large(tmp_path)
     code = "import sys; from mitr.data.store import Dataset; Dataset(sys.argv[1]); assert 'pandas' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=LONGEST)

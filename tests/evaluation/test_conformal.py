@@ -18,6 +18,7 @@ from mitr.data.normalize import Normalizer
 from mitr.data.schema import MODALITIES
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
+from mitr.evaluation import conformal
 from mitr.evaluation.conformal import (
     ENOUGH,
     Conformal,
@@ -290,6 +291,13 @@ class TestCoverage:
         assert result.index.tolist() == [7, 8, 9]
         assert result["low"].tolist() == [-0.5, 1.5, -3.0]
         assert result["high"].tolist() == [1.5, 3.0, -3.0]
+
+
+def test_half_widths_that_grow_are_pooled_by_their_clips(monkeypatch: pytest.MonkeyPatch) -> None:
+    widths, clips = np.array([3.0, 5, 4, 4, 1] + [1.0] * 16), np.array([1.0, 2, 1, 3, 2] + [1.0] * 16)
+    monkeypatch.setattr(conformal, "_near_each", lambda *_: (widths, clips))
+    found = conformal._curve(*[np.zeros(1)] * 3, 0.9)
+    assert found == pytest.approx([13 / 3, 13 / 3, 4, 4, *[1] * 17])
 
 
 class Seen(Model):

@@ -27,6 +27,7 @@ from mitr.media.reading import Reading, Track
 from mitr.media.words.captions import Transcript
 from mitr.prediction.moments import moments_of, parts_of
 from mitr.runs.run import Run
+from waiting import LONGEST
 
 ODD = ["", "  ", "Grüße, it's GREAT!!", "你好 world", "a" * 300, "[SEP] well [UNK] ☃", "word " * 40, "tab\tand\nline"]
 
@@ -186,7 +187,7 @@ def run_alone(code: str, folder: Path) -> str:
     """Run Python in a folder where neither mitr nor PyTorch can be imported."""
     blocked = "import sys\nfor name in ('torch', 'transformers', 'mitr', 'onnx'): sys.modules[name] = None\n"
     done = subprocess.run(
-        [sys.executable, "-c", blocked + code], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", blocked + code], cwd=folder, capture_output=True, text=True, timeout=LONGEST, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -229,7 +230,7 @@ print(os.environ["ORT_DISABLE_TELEMETRY"])
 """
     own = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
     done = subprocess.run(
-        [sys.executable, "-c", code], env=own, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", code], env=own, capture_output=True, text=True, timeout=LONGEST, check=False
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["1"]

@@ -23,6 +23,7 @@ from mitr.errors import MitrError
 from mitr.missing import masks, schedules
 from mitr.missing.protocols import PROTOCOLS, Condition, at_rates, rates_of
 from mitr.missing.schedules import Extent, Masks
+from waiting import LONGEST
 
 ALL = ("text", "audio", "vision")
 SCALE = (-3.0, 3.0)
@@ -105,7 +106,9 @@ class TestEveryProtocol:
 
     def test_importing_them_needs_no_torch(self) -> None:
         code = "import sys, mitr.missing.protocols; print('torch' in sys.modules)"
-        said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        said = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=LONGEST
+        ).stdout
         assert said.strip() == "False"
 
 

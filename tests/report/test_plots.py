@@ -21,6 +21,7 @@ from mitr.report.plots import (
     training_curves,
 )
 from report.made import RANGE, history, of_classes, over_seeds, predictions, summary, summary_of_classes
+from waiting import LONGEST
 
 DRAWN = {
     "robustness": lambda path: robustness_curve(summary(), path),
@@ -59,7 +60,7 @@ def test_pyplot_is_not_needed() -> None:
         "training_curves(pd.DataFrame({'epoch': [1, 2], 'train_total': [2.0, 1.0]}))\n"
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=LONGEST)
 
 
 def test_undefined_values_leave_a_gap() -> None:

@@ -1,4 +1,4 @@
-"""What reaches the model: weights, draws, classes and labels of single modalities."""
+"""The training loop: what reaches the model, which view validation scores, what is selected and when it stops."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,14 +10,21 @@ import torch
 
 from made import options
 from mitr.api import resume, train
-from mitr.batches.views import Targets
-from mitr.config import ImbalanceConfig
+from mitr.batches.hiding import hide
+from mitr.batches.sampler import LengthSortedBatches
+from mitr.batches.views import Targets, View
+from mitr.config import ImbalanceConfig, MissingConfig
 from mitr.data.store import Dataset
+from mitr.errors import MitrError
+from mitr.evaluation.metrics import compute, family_of
 from mitr.losses.imbalance import rarity
+from mitr.missing import schedules
 from mitr.models.mitr_dnet import MitrDNet
+from mitr.runs import checkpoint
 from mitr.runs.config import ModelConfig, RunConfig
 from mitr.runs.run import Run
 from mitr.training.loop import Trainer
+from training.made import Counter, Recorder, counted, dims_of, trainer
 from training.test_train import assert_same_run
 
 BALANCED = ImbalanceConfig(weighting="lds", sampling="balanced", bins=6)
@@ -131,3 +138,149 @@ def test_a_separate_teacher_of_classes(emotions: Dataset, tmp_path: Path) -> Non
     run = train(emotions, tmp_path / "run", config, quiet=True)
     assert Run(run.folder / "teacher").config.train.select == "f1"
     assert run.load_network().prior.shape == (4,)
+
+
+class TestViews:
+    """The student learns from the incomplete view of its epoch, and validation scores incomplete views."""
+
+    @staticmethod
+    def assert_hidden(seen: View, complete: View, incomplete: View) -> None:
+        assert any(not torch.equal(incomplete[m].available, complete[m].available) for m in complete)
+        for m in complete:
+            for part, expected in zip(seen[m][:4], incomplete[m][:4], strict=True):
+                assert torch.equal(part, expected)
+
+    def test_training_shows_both_views(self, small: Dataset, tmp_path: Path) -> None:
+        made = trainer(
+            small, tmp_path, options(2, missing=MissingConfig("fresh", 0.5), seed=7), Recorder(dims_of(small))
+        )
+        train_set, model = made.train_set, made.network.model
+        for epoch in range(2):
+            made.epoch = epoch
+            model.taught.clear()
+            made._train_epoch(lambda: None)
+            drawn = schedules.for_epoch(made.config.missing, train_set.extents(), 7, epoch)
+            positions = [p for _, _, targets in model.taught for p in targets.positions.tolist()]
+            assert sorted(positions) == list(range(64))
+            for complete, incomplete, targets in model.taught:
+                whole = train_set.collate([train_set[p] for p in targets.positions.tolist()])
+                assert torch.equal(targets.labels, whole.labels)
+                for m, steps in whole.view.items():
+                    assert all(torch.equal(a, b) for a, b in zip(complete[m][:4], steps[:4], strict=True))
+                self.assert_hidden(incomplete, complete, hide(whole.view, drawn, targets.positions, 0))
+
+    @pytest.mark.parametrize("select", ["mae", "loss"])
+    def test_validation_scores_the_incomplete_views(self, small: Dataset, tmp_path: Path, select: str) -> None:
+        missing = MissingConfig(validation_rates=(0.0, 0.3, 0.9))
+        made = trainer(small, tmp_path, options(1, missing=missing, select=select), Counter(dims_of(small)))
+        valid = made.valid_set
+        shown = [schedules.at_rate(valid.extents(), rate) for rate in (0.0, 0.3, 0.9)]
+        predicted = [counted(valid, masks) for masks in shown]
+        assert predicted[0].mean() > 1.3 * predicted[1].mean() > 4 * predicted[2].mean()
+        known = np.isfinite(valid.labels)
+        scores = [compute(family_of((-3, 3)), p[known], valid.labels[known], (-3, 3)) for p in predicted]
+        expected = {name: np.mean([score[name] for score in scores]) for name in ("mae", "corr")}
+        found = made.validate()
+        assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-5)
+        if select == "loss":
+            assert found["loss"] == pytest.approx(expected["mae"], rel=1e-5)  # all are labelled, and of one term
+
+    def test_the_loss_of_validation_compares_both_views(self, small: Dataset, tmp_path: Path) -> None:
+        missing = MissingConfig("fixed", 0.5)
+        made = trainer(small, tmp_path, options(1, missing=missing, select="loss"))
+        made.validate()
+        (masks,) = made.valid_masks.values()
+        batches = list(LengthSortedBatches(made.valid_set.costs(), 2 * 16))
+        for positions, (complete, incomplete, targets) in zip(batches, made.network.model.taught, strict=True):
+            whole = made.valid_set.collate([made.valid_set[p] for p in positions])
+            assert torch.equal(targets.labels, whole.labels)
+            assert torch.equal(targets.weights, torch.ones(len(positions)))
+            assert torch.equal(complete["audio"].available, whole.view["audio"].available)
+            self.assert_hidden(incomplete, complete, hide(whole.view, masks, whole.positions, 0))
+
+    def test_training_and_validation_set_the_mode(self, small: Dataset, tmp_path: Path) -> None:
+        model = Recorder(dims_of(small))
+        trainer(small, tmp_path, options(2, patience=9, missing=MissingConfig("fixed", 0.5)), model).fit()
+        epoch = [*["losses in training", "step"] * 4, "answer in evaluation"]
+        assert model.calls == ["begin with 64", "epoch 0", *epoch, "epoch 1", *epoch]
+
+
+class TestHistory:
+    def test_terms_are_means_over_samples(self, small: Dataset, tmp_path: Path) -> None:
+        made = trainer(small, tmp_path, options(1, batch_size=24, lr=0.0), Counter(dims_of(small), weight=3.0))
+        found = made._train_epoch(lambda: None)  # batches of 24, 24 and 16
+        drawn = schedules.for_epoch(made.config.missing, made.train_set.extents(), 111, 0)
+        error = np.abs(counted(made.train_set, drawn) - made.train_set.labels).mean()
+        assert found == pytest.approx({"total": 3 * error, "task_student": error}, rel=1e-5)
+
+
+class TestSelection:
+    """Validation values are scripted; the weights of an epoch are told apart by its number in the checkpoint."""
+
+    @staticmethod
+    def fitted(
+        data: Dataset, folder: Path, monkeypatch: pytest.MonkeyPatch, values: list[float], select: str, patience: int
+    ) -> Trainer:
+        made = trainer(data, folder, options(len(values), select=select, patience=patience))
+        scripted = iter(values)
+        monkeypatch.setattr(made, "validate", lambda: {select: next(scripted)})
+        made.fit()
+        return made
+
+    @pytest.mark.parametrize(
+        ("select", "values", "patience", "best_epoch", "epochs"),
+        [
+            ("mae", [0.9, 0.9, 0.9, 0.9], 9, 0, 4),  # a tie is no improvement
+            ("corr", [0.9, 0.9, 0.9, 0.9], 9, 0, 4),
+            ("mae", [0.9, 0.9, 0.9, 0.1], 2, 0, 3),  # and patience goes on through it
+            ("mae", [0.9, 0.8, 0.85, 0.7, 0.71], 9, 3, 5),
+            ("corr", [0.1, 0.3, 0.2, 0.4, 0.39], 9, 3, 5),
+            ("loss", [0.9, 0.8, 0.85, 0.7, 0.71], 9, 3, 5),
+            ("mae", [0.9, 0.8, 0.85, 0.84, 0.83, 0.1], 3, 1, 5),
+            ("mae", [0.9, 0.8, 0.85, 0.84, 0.79, 0.9], 3, 4, 6),
+            ("mae", [0.9, float("nan"), 0.8, float("inf")], 9, 2, 4),
+            ("corr", [0.1, float("nan"), 0.2, float("inf")], 9, 2, 4),
+            ("mae", [float("nan"), 0.9], 9, 1, 2),
+        ],
+    )
+    def test_the_best_epoch_and_the_last(
+        self,
+        small: Dataset,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        select: str,
+        values: list[float],
+        patience: int,
+        best_epoch: int,
+        epochs: int,
+    ) -> None:
+        made = self.fitted(small, tmp_path, monkeypatch, values, select, patience)
+        assert (made.best_epoch, made.best, made.epoch) == (best_epoch, values[best_epoch], epochs)
+        _, kept = checkpoint.load(tmp_path / "model.safetensors")
+        assert kept["epoch"] == best_epoch
+        assert kept["validation"] == {f"valid_{select}": values[best_epoch]}
+        marked = [values[epoch] for epoch, row in enumerate(made.rows) if row["best"]]
+        assert marked == sorted(set(marked), reverse=select != "corr")
+        assert marked[-1] == values[best_epoch]
+
+    def test_classes_are_selected_by_the_highest_f1(
+        self, emotions: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made = trainer(emotions, tmp_path, options(3, select="f1", patience=9))
+        scripted = iter([0.5, 0.6, 0.6])
+        monkeypatch.setattr(made, "_train_epoch", lambda tick: {"total": 0.0})
+        monkeypatch.setattr(made, "validate", lambda: {"f1": next(scripted)})
+        made.fit()
+        assert made.best_epoch == 1
+
+
+def test_a_loss_that_is_no_number_names_its_epoch_and_keeps_the_best(small: Dataset, tmp_path: Path) -> None:
+    class Broken(Recorder):
+        def weight_of(self, term: str) -> float:
+            return float("nan") if self.calls.count("losses in training") == 6 else 1.0  # one batch of the second epoch
+
+    with pytest.raises(MitrError, match=r"^the training loss became nan in epoch 1: lower --train.lr, .*inspect"):
+        trainer(small, tmp_path, options(3, patience=9), Broken(dims_of(small))).fit()
+    assert checkpoint.load(tmp_path / "model.safetensors")[1]["epoch"] == 0
+    assert checkpoint.load(tmp_path / "state.safetensors")[1]["epoch"] == 1
+    assert len(pd.read_csv(tmp_path / "history.csv")) == 1

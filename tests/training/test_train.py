@@ -1,11 +1,13 @@
 """Runs: what training leaves behind, and that stopping it anywhere costs nothing but time."""
 
+import gc
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,11 +22,13 @@ from mitr.config import MissingConfig
 from mitr.data.store import Dataset
 from mitr.data.synth import synthesise
 from mitr.errors import MitrError
+from mitr.models.network import Network
 from mitr.runs import checkpoint
 from mitr.runs.config import ModelConfig, RunConfig
 from mitr.runs.info import write_run_info
 from mitr.runs.run import Run
 from mitr.training.loop import Trainer
+from waiting import LONGEST
 
 
 def weights_of(folder: Path) -> dict[str, torch.Tensor]:
@@ -71,9 +75,28 @@ def test_the_option_says_whether_memory_is_kept(
     small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: bool
 ) -> None:
     asked: list[bool] = []
-    monkeypatch.setattr("mitr.training.loop.keep_memory", asked.append)
+    monkeypatch.setattr("mitr.training.run.keep_memory", asked.append)
     train(small, tmp_path / "run", options(1, keep_memory=keep), quiet=True)
     assert asked == [keep]
+
+
+def test_networks_of_earlier_runs_are_not_kept(small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    networks: list[weakref.ref] = []
+    original = Trainer.__init__
+
+    def record(self: Trainer, network: Network, *others: object, **options: object) -> None:
+        networks.append(weakref.ref(network))
+        assert [known() is None for known in networks] == [*[True] * (len(networks) - 1), False]
+        original(self, network, *others, **options)
+
+    monkeypatch.setattr(Trainer, "__init__", record)
+    gc.disable()
+    try:
+        for name in ("a", "b"):
+            train(small, tmp_path / name, options(1), quiet=True, calibrate=False)
+    finally:
+        gc.enable()
+    assert len(networks) == 2
 
 
 def test_same_seed_same_numbers_other_seed_others(small: Dataset, tmp_path: Path) -> None:
@@ -116,13 +139,13 @@ def test_a_killed_process_resumes_to_the_same_numbers(small: Dataset, tmp_path: 
     words += ["--train.batch_size", "16", "--train.threads", "1", "--train.patience", "40", "--train.device", "cpu"]
     words += ["--missing.validation_rates", "[0.0,0.5]"]
     process = subprocess.Popen([sys.executable, "-m", "mitr", *words])
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + LONGEST
     while not (cut / "history.csv").exists() or len((cut / "history.csv").read_text().splitlines()) < 4:
         assert process.poll() is None, "training ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.wait(LONGEST)
     assert not Run(cut).finished
     resume(cut, quiet=True)
     train(small, tmp_path / "whole", options(epochs, patience=40), quiet=True)

@@ -1,17 +1,20 @@
 """Samples of a split, cleaned, normalised and tokenised, and how they become batches."""
 
 import warnings
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset as TorchDataset
 
+from mitr.batches.hiding import hide
+from mitr.batches.sampler import LengthSortedBatches
 from mitr.batches.views import Batch, Steps
 from mitr.data.normalize import Normalizer
 from mitr.data.schema import MODALITIES
 from mitr.data.store import Dataset
+from mitr.missing.masks import Mask
 from mitr.missing.schedules import Extent
 
 Example = dict[str, tuple[np.ndarray, np.ndarray]]  # modality -> values (T, D) or (T,), available (T,)
@@ -65,7 +68,7 @@ class Examples(TorchDataset[tuple[int, Example]]):
         self.ids = [data.ids[row] for row in rows]
         wanted = data.info.modalities if modalities is None else modalities
         self.modalities = [m for m in MODALITIES if m in wanted]
-        self.unimodal = {m: own[rows] for m, own in data.modality_labels.items() if m in self.modalities}
+        self.unimodal = {m: labels[rows] for m, labels in data.modality_labels.items() if m in self.modalities}
         self.tokens = _tokens(data, rows, text) if text else None
         self.unknown = text.unknown if text else 0
         self._extents = {m: self._extent(m) for m in self.modalities}
@@ -86,11 +89,11 @@ class Examples(TorchDataset[tuple[int, Example]]):
         return position, example
 
     def extents(self) -> dict[str, Extent]:
-        """What masks need to know of every modality."""
+        """Modality -> lengths and padding over which its masks are drawn."""
         return self._extents
 
     def costs(self) -> np.ndarray:
-        """(n,) what makes a sample slow: its tokens where text is encoded, else all of its steps."""
+        """(n,) steps that decide how long a sample takes: its tokens where text is encoded, else all of its steps."""
         if self.tokens is not None:
             return self._extents["text"].lengths
         return np.sum([extent.lengths for extent in self._extents.values()], axis=0)
@@ -100,20 +103,31 @@ class Examples(TorchDataset[tuple[int, Example]]):
         assert self.tokens is not None
         return _pad([(ids, ids != self.unknown) for ids in (self.tokens[p] for p in positions)], special=True)
 
-    def collate(self, examples: Sequence[tuple[int, Example]]) -> Batch:
-        """Pad examples to the longest of the batch (at least two steps, so that text without [CLS] keeps one)."""
-        positions = np.array([position for position, _ in examples])
+    def collate(self, examples: Sequence[tuple[int, Example]], masks: Mapping[str, Mask] | None = None) -> Batch:
+        """Pad examples to the longest of the batch (at least two steps, so that text without [CLS] keeps one).
+
+        Args:
+            examples: B of them.
+            masks: modality -> Mask over all samples of the split, of the batch's incomplete view; None hides nothing.
+        """
+        rows = np.array([position for position, _ in examples])
+        positions = torch.from_numpy(rows)
         view = {m: _pad([e[m] for _, e in examples], extent.special_tokens) for m, extent in self._extents.items()}
-        labels = torch.from_numpy(self.labels[positions])
-        unimodal = {m: torch.from_numpy(own[positions]) for m, own in self.unimodal.items()}
-        return Batch(torch.from_numpy(positions), labels, view, unimodal)
+        incomplete = view if masks is None else hide(view, masks, positions, self.unknown)
+        unimodal = {m: torch.from_numpy(labels[rows]) for m, labels in self.unimodal.items()}
+        return Batch(positions, torch.from_numpy(self.labels[rows]), view, incomplete, unimodal)
+
+    def batches(self, size: int, masks: Mapping[str, Mask] | None = None) -> Iterator[Batch]:
+        """The whole split in batches of similar length, in an order that depends on the lengths and `size` alone."""
+        for positions in LengthSortedBatches(self.costs(), size):
+            yield self.collate([self[position] for position in positions], masks)
 
     def _extent(self, modality: str) -> Extent:
-        about = self.data.info.modalities[modality]
+        stored = self.data.info.modalities[modality]
         if modality == "text" and self.tokens is not None:
             lengths = np.array([len(ids) for ids in self.tokens])
-            return Extent(lengths, about.padded_length or BERT_PADDED_LENGTH, special_tokens=True)
-        return Extent(self.data.lengths[modality][self.rows], about.padded_length, about.special_tokens)
+            return Extent(lengths, stored.padded_length or BERT_PADDED_LENGTH, special_tokens=True)
+        return Extent(self.data.lengths[modality][self.rows], stored.padded_length, stored.special_tokens)
 
 
 def _tokens(data: Dataset, rows: np.ndarray, text: Tokeniser) -> list[np.ndarray]:
@@ -136,15 +150,15 @@ def _tokens(data: Dataset, rows: np.ndarray, text: Tokeniser) -> list[np.ndarray
     return tokens
 
 
-def _pad(parts: list[tuple[np.ndarray, np.ndarray]], special: bool) -> Steps:
-    longest = max(2, *(len(values) for values, _ in parts))
-    first = parts[0][0]
-    values = np.zeros((len(parts), longest, *first.shape[1:]), np.int64 if first.ndim == 1 else np.float32)
-    available = np.zeros((len(parts), longest), bool)
-    lengths = np.array([len(v) for v, _ in parts])
-    for i, (steps, there) in enumerate(parts):
-        values[i, : len(steps)] = steps
-        available[i, : len(steps)] = there
+def _pad(sequences: list[tuple[np.ndarray, np.ndarray]], special: bool) -> Steps:
+    longest = max(2, *(len(values) for values, _ in sequences))
+    first = sequences[0][0]
+    values = np.zeros((len(sequences), longest, *first.shape[1:]), np.int64 if first.ndim == 1 else np.float32)
+    available = np.zeros((len(sequences), longest), bool)
+    lengths = np.array([len(sequence) for sequence, _ in sequences])
+    for i, (sequence, observed) in enumerate(sequences):
+        values[i, : len(sequence)] = sequence
+        available[i, : len(sequence)] = observed
     index = np.arange(longest)[None]
     valid = index < lengths[:, None]
     content = (index > 0) & (index < lengths[:, None] - 1) if special else valid

@@ -1,4 +1,4 @@
-"""The incomplete view of a batch: what masks hide from a complete one."""
+"""The incomplete view of a batch: the complete one without the steps and modalities that masks hide."""
 
 from collections.abc import Mapping
 
@@ -13,18 +13,18 @@ def hide(view: View, masks: Mapping[str, Mask], positions: Tensor, unknown_token
     """The incomplete view: hidden rows become zero, hidden tokens unknown, absent modalities lose all steps.
 
     Args:
-        view: the complete view; it is left as it is.
+        view: the complete view, on the CPU; it is left as it is.
         masks: modality -> Mask over all N samples of the split.
         positions: (B,) int64 rows of the masks that belong to this batch.
-        unknown_token: the tokenizer's own unknown token.
+        unknown_token: id of the tokenizer's unknown token.
     """
-    rows = positions.cpu().numpy()
+    rows = positions.numpy()
     hidden: dict[str, Steps] = {}
     for m, steps in view.items():
-        width = min(steps.valid.shape[1], masks[m].keep.shape[1])  # past the masks' width there is only padding
+        width = min(steps.valid.shape[1], masks[m].keep.shape[1])  # beyond the masks' width all steps are padding
         keep = torch.zeros_like(steps.valid)
-        keep[:, :width] = torch.from_numpy(masks[m].keep[rows, :width]).to(keep.device)
-        absent = torch.from_numpy(masks[m].absent[rows]).to(keep.device)[:, None]
+        keep[:, :width] = torch.from_numpy(masks[m].keep[rows, :width])
+        absent = torch.from_numpy(masks[m].absent[rows])[:, None]
         valid = steps.valid & ~absent
         available = steps.available & keep & valid
         if steps.values.is_floating_point():

@@ -19,7 +19,7 @@ class Steps(NamedTuple):
         valid: (B, T) bool, True inside the true length; an absent modality has none.
         available: (B, T) bool, True where the step was observed; never outside `valid`.
         content: (B, T) bool, `valid` without [CLS] and [SEP].
-        summary: (B, D), what a text encoder says of the whole text (its [CLS] state); None where there is none.
+        summary: (B, D), a text encoder's state of the whole text ([CLS]); None for modalities without one.
     """
 
     values: Tensor
@@ -40,8 +40,8 @@ class Steps(NamedTuple):
 
     def to(self, device: torch.device) -> "Steps":
         """The same on another device."""
-        parts = {name: part for name, part in self._asdict().items() if part is not None}
-        return Steps(**{name: part.to(device, non_blocking=True) for name, part in parts.items()})
+        tensors = {name: tensor for name, tensor in self._asdict().items() if tensor is not None}
+        return Steps(**{name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()})
 
 
 View = Mapping[str, Steps]
@@ -54,13 +54,15 @@ class Batch(NamedTuple):
     Attributes:
         positions: (B,) int64, place of each sample in its split, which finds its masks.
         labels: (B,) float32, or class indices; NaN where not known.
-        view: everything that the samples have (the teacher's view).
-        unimodal: modality -> its own label (B,), NaN where not known, for the modalities that have labels of their own.
+        view: the complete view, everything that the samples have (the teacher's view).
+        incomplete: the complete view without what masks hide (the student's view); without masks, `view` itself.
+        unimodal: modality -> labels (B,) of that modality alone, NaN where not known; without modalities not labelled.
     """
 
     positions: Tensor
     labels: Tensor
     view: View
+    incomplete: View
     unimodal: Mapping[str, Tensor] = NO_LABELS
 
 
@@ -71,7 +73,7 @@ class Targets(NamedTuple):
         labels: (B,) float32, or class indices; NaN where not known.
         positions: (B,) int64, place of each sample in the train split.
         weights: (B,) float32, how much each sample counts; 1 unless the options say more.
-        unimodal: modality -> its own label (B,), NaN where not known, for the modalities that have labels of their own.
+        unimodal: modality -> labels (B,) of that modality alone, NaN where not known; without modalities not labelled.
     """
 
     labels: Tensor
@@ -93,8 +95,12 @@ class Targets(NamedTuple):
 def to_device(batch: Batch, device: torch.device) -> Batch:
     """Move a batch."""
     view = {m: steps.to(device) for m, steps in batch.view.items()}
-    unimodal = {m: labels.to(device) for m, labels in batch.unimodal.items()}
-    return Batch(batch.positions.to(device), batch.labels.to(device), view, unimodal)
+    incomplete = view
+    if batch.incomplete is not batch.view:
+        incomplete = {m: steps.to(device) for m, steps in batch.incomplete.items()}
+    unimodal = {m: labels.to(device, non_blocking=True) for m, labels in batch.unimodal.items()}
+    positions, labels = (tensor.to(device, non_blocking=True) for tensor in (batch.positions, batch.labels))
+    return Batch(positions, labels, view, incomplete, unimodal)
 
 
 def trimmed(steps: Steps) -> Steps:
@@ -111,13 +117,13 @@ def without_cls(steps: Steps) -> Steps:
 
 
 def with_cls(steps: Steps) -> Steps:
-    """Make the summary the first step again, an observed one without content; nothing changes where there is none."""
+    """Make the summary the first step again, an observed one without content; steps without a summary stay."""
     if steps.summary is None:
         return steps
-    there = steps.present[:, None]
+    present = steps.present[:, None]
     values = torch.cat([steps.summary[:, None], steps.values], dim=1)
-    valid, available = (torch.cat([there, part], dim=1) for part in (steps.valid, steps.available))
-    content = torch.cat([torch.zeros_like(there), steps.content], dim=1)
+    valid, available = (torch.cat([present, mask], dim=1) for mask in (steps.valid, steps.available))
+    content = torch.cat([torch.zeros_like(present), steps.content], dim=1)
     return Steps(values, valid, available, content)
 
 

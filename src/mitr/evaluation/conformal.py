@@ -21,9 +21,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import nnls
+from scipy.optimize import isotonic_regression, nnls
 from scipy.stats import binomtest
-from sklearn.isotonic import IsotonicRegression
 
 from mitr.data.schema import MODALITIES
 from mitr.errors import MitrError
@@ -340,8 +339,7 @@ def _weights(shares: Array, score: Array, clip: np.ndarray) -> tuple[float, ...]
 def _curve(share: Array, score: Array, clip: np.ndarray, level: float) -> tuple[float, ...]:
     """Half widths over GRID. Isotonic regression, since a running maximum would add up the errors of all shares."""
     widths, clips = _near_each(share, score, clip, level)
-    fitted = IsotonicRegression(increasing=False).fit_transform(GRID, widths, sample_weight=clips)
-    return tuple(fitted.tolist())
+    return tuple(isotonic_regression(widths, weights=clips, increasing=False).x.tolist())
 
 
 def _near_each(share: Array, score: Array, clip: np.ndarray, level: float) -> tuple[Array, Array]:

@@ -66,12 +66,13 @@ def predict_under(
 
 
 def _shown(views: DistinctViews, numbers: np.ndarray, device: torch.device) -> tuple[View, View]:
-    """The complete samples of some views, and what is left of them."""
+    """Both views of the samples of some views, the incomplete one without steps that are padding in all of them."""
     examples, positions = views.examples, views.positions(numbers)
     loaded = {position: examples[position] for position in dict.fromkeys(positions)}
-    batch = to_device(examples.collate([loaded[position] for position in positions]), device)
-    view = hide(batch.view, views.masks(numbers), torch.arange(len(numbers)), examples.unknown)
-    return batch.view, {m: trimmed(steps) for m, steps in view.items()}
+    batch = examples.collate([loaded[position] for position in positions])
+    hidden = hide(batch.view, views.masks(numbers), torch.arange(len(numbers)), examples.unknown)
+    batch = to_device(batch._replace(incomplete={m: trimmed(steps) for m, steps in hidden.items()}), device)
+    return batch.view, batch.incomplete
 
 
 def predict_at_rates(

@@ -21,7 +21,7 @@ def smoothed(counts: Array, kernel: int, sigma: float) -> Array:
 
     Args:
         counts: samples in each bin.
-        kernel: width of the window in bins, odd; outside the label range there is nothing.
+        kernel: width of the window in bins, odd; outside the label range counts are 0.
         sigma: standard deviation of the window in bins.
 
     Source:
@@ -43,7 +43,7 @@ def rarity(
 
     Args:
         labels: (N,) labels or class indices, NaN where not known (1 for those).
-        label_range: lowest and highest label; what lies outside counts in the outermost bins.
+        label_range: lowest and highest label; labels outside count in the outermost bins.
         config: bins, window and bound.
         classes: names of the classes; None: labels on a scale.
         smooth: the density of labels on a scale is smoothed before it is inverted.

@@ -1,4 +1,4 @@
-"""Losses over what exists: every mean leaves out samples or steps whose mask is False, and is 0 where none is left.
+"""Losses over incomplete batches: a mean leaves out samples or steps whose mask is False, and is 0 if none is left.
 
 B samples, T steps, D features. On complete data they equal the published forms (docs/method.md).
 """

@@ -1,6 +1,6 @@
 """Losses between the shared and private vectors of modalities, as in MISA (arXiv 2005.03545, sections 3.5.1 and 3.5.2).
 
-B samples, D features. Samples whose mask is False take no part.
+B samples, D features. Samples whose mask is False are left out.
 """
 
 import torch

@@ -16,7 +16,7 @@ class Regression(nn.Module):
     """One number per sample.
 
     Args:
-        error: what it is trained on; its absolute error (the published task loss) unless the options say otherwise.
+        error: the training loss; by default the absolute error, as published.
 
     Attributes:
         outputs: width of a model's last layer.
@@ -54,7 +54,7 @@ class Classification(Regression):
         return last
 
 
-Task = Regression  # what a model does unless it is told otherwise; a classification can stand in its place
+Task = Regression  # the type of any task: a classification is a subclass
 
 
 def task_of(config: ImbalanceConfig, classes: Sequence[str] | None) -> Task:

@@ -168,8 +168,8 @@ def described_validation(config: MissingConfig) -> str:
             "blocks": f"gaps in all modalities at once, of a share {rates} of the steps (seed {BLOCK_SEED})",
         }[config.validate]
     if config.schedule != "random-rate":
-        own = {m: config.rate_of(m) for m in MODALITIES}
-        rates = str(config.rate) if len(set(own.values())) == 1 else str(own)
+        by_modality = {m: config.rate_of(m) for m in MODALITIES}
+        rates = str(config.rate) if len(set(by_modality.values())) == 1 else str(by_modality)
     if config.schedule == "none":
         rates = "0.0"
     return f"missing rates {rates} (masks of seeds {', '.join(map(str, config.seeds))})"

@@ -8,7 +8,7 @@ from pathlib import Path
 from mitr.runs.info import GitState
 from mitr.version import VERSION
 
-PACKAGES = ("torch", "transformers", "accelerate", "safetensors", "numpy", "pandas", "pyarrow")
+PACKAGES = ("torch", "transformers", "safetensors", "numpy", "pandas", "pyarrow")
 
 
 def installed_versions() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What a run tells: a CSV row and TensorBoard scalars an epoch, a progress bar with the time left."""
+"""The log of a run: a CSV row and TensorBoard scalars an epoch, and a progress bar with the time left."""
 
 from pathlib import Path
 from typing import Any

@@ -1,15 +1,11 @@
 """Fit a model that has a solution in closed form: data, masks and choice on validation as in the training loop."""
 
 import time
-from collections.abc import Iterator
 
 import numpy as np
 import torch
 
 from mitr.batches.examples import Examples
-from mitr.batches.hiding import hide
-from mitr.batches.sampler import LengthSortedBatches
-from mitr.batches.views import View
 from mitr.evaluation.metrics import compute, family_of
 from mitr.missing import schedules
 from mitr.missing.schedules import Masks
@@ -18,12 +14,15 @@ from mitr.models.yardsticks import Solved
 from mitr.runs.config import RunConfig
 from mitr.runs.history import EpochRow
 
-DRAWS = 5  # epochs of masks that are seen where every epoch has its own
+DRAWS = 5  # epochs whose masks the solution is fitted on, where masks differ between epochs
 BATCH = 64
 
 
 def solve(network: Network, train: Examples, valid: Examples, config: RunConfig) -> EpochRow:
-    """Set the network's model to the candidate with the best validation score; what the log says of it.
+    """Set the network's model to the candidate with the best validation score.
+
+    Returns:
+        The row of the history.
 
     Raises:
         ValueError: the model has no closed form.
@@ -56,23 +55,15 @@ def _features(network: Network, examples: Examples, masks: Masks) -> np.ndarray:
     assert isinstance(network.model, Solved)
     if not network.model.weight.numel():  # a constant needs no encoded text
         return np.zeros((len(examples), 0))
-    views: list[tuple[list[int], View]] = list(_views(examples, masks))
-    network.prepare([view for _, view in views])
-    rows, order = [], []
+    batches = list(examples.batches(BATCH, masks))
+    network.prepare([batch.incomplete for batch in batches])
     with torch.inference_mode():
-        for positions, view in views:
-            rows.append(network.model.features(network.encode(view)).double().numpy())
-            order += positions
+        rows = [network.model.features(network.encode(batch.incomplete)).double().numpy() for batch in batches]
+    order = torch.cat([batch.positions for batch in batches]).numpy()
     return np.concatenate(rows)[np.argsort(order)]
-
-
-def _views(examples: Examples, masks: Masks) -> Iterator[tuple[list[int], View]]:
-    for positions in LengthSortedBatches(examples.costs(), BATCH):
-        batch = examples.collate([examples[p] for p in positions])
-        yield positions, hide(batch.view, masks, batch.positions, examples.unknown)
 
 
 def _scores(valid: Examples, predictions: list[np.ndarray]) -> dict[str, float]:
     scale, known = valid.data.info.label_range, np.isfinite(valid.labels)
-    found = [compute(family_of(scale), p[known], valid.labels[known], scale) for p in predictions]
-    return {name: float(np.mean([values[name] or 0.0 for values in found])) for name in ("mae", "corr")}
+    scores = [compute(family_of(scale), p[known], valid.labels[known], scale) for p in predictions]
+    return {name: float(np.mean([values[name] or 0.0 for values in scores])) for name in ("mae", "corr")}

@@ -1,12 +1,13 @@
 """Start a training run in a new folder, or go on with one that was stopped."""
 
+import gc
 import warnings
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from accelerate.utils import set_seed
 
+from mitr.allocator import keep_memory
 from mitr.batches.examples import Examples
 from mitr.data.normalize import Normalizer
 from mitr.data.store import Dataset
@@ -23,6 +24,7 @@ from mitr.runs.provenance import git_state, installed_versions
 from mitr.runs.run import STATE, Run, write_normalizer
 from mitr.training.log import TrainingLog
 from mitr.training.loop import Trainer
+from mitr.training.seeding import seed_everything
 from mitr.training.settling import settle
 from mitr.training.solving import solve
 
@@ -59,7 +61,7 @@ def train(
         raise MitrError(f"{out} is not an empty folder: choose another one for the run")
     config = settle(config, dataset.info)
     _check_data(dataset)
-    set_seed(config.train.seed)
+    seed_everything(config.train.seed)
     normalizer = Normalizer.fit(dataset, config.normalize)
     info = network_info(dataset, config)
     network = build_network(config, info)
@@ -98,7 +100,7 @@ def resume(folder: str | Path, data: Dataset | str | Path | None = None, *, quie
     dataset = data if isinstance(data, Dataset) else run.data(data)
     if not run.trained_on(dataset):
         raise MitrError(f"{dataset.folder} is not the data set that {run.folder} was trained on (its hash differs)")
-    set_seed(run.config.train.seed)
+    seed_everything(run.config.train.seed)
     return _fit(run, dataset, build_network(run.config, run.info.network), quiet)
 
 
@@ -110,6 +112,8 @@ def _fit(run: Run, data: Dataset, network: Network, quiet: bool) -> Run:
     sets = [Examples(data, data.indices(split), normalizer, network.text) for split in ("train", "valid")]
     if isinstance(network.model, Solved):
         return _solve(run, network, sets[0], sets[1])
+    keep_memory(run.config.train.keep_memory)  # of the whole process
+    gc.collect()  # a cycle in PyTorch's optimiser keeps the networks of earlier runs
     trainer = Trainer(network, sets[0], sets[1], run.config, run.folder, run.info.network, quiet)
     if (run.folder / STATE).exists():
         trainer.resume()

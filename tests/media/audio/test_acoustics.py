@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from mitr.media.audio import acoustics
 from mitr.media.audio.acoustics import HOP, RATE, SIMS33, blocks, extract_sims33, in_steps
+from waiting import LONGEST
 
 pytestmark = pytest.mark.filterwarnings("error")
 TIME = np.arange(2 * RATE) / RATE
@@ -180,5 +181,5 @@ def test_importing_is_cheap():
         "import mitr.media.words.captions, mitr.media.words.speech;"
         "print([name for name in ('librosa', 'opensmile', 'faster_whisper', 'torch', 'numba') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=LONGEST)
     assert done.stdout.strip() == "[]"

@@ -18,6 +18,7 @@ from made_clips import joined, rewritten, speechlike, tone, write_clip
 from mitr.media.audio.sound import AudioStream, audio_of
 from mitr.media.files.limits import Limits
 from mitr.media.files.opening import open_clip
+from waiting import LONGEST
 
 
 def heard(path: Path, limits: Limits | None = None) -> tuple[np.ndarray, AudioStream]:
@@ -273,5 +274,5 @@ def test_channels_in_an_order_of_their_own_do_not_end_the_process(tmp_path: Path
         "    peak = max(chunk[100:-100].max() for chunk in audio_of(open_clip(path)))\n"
         "    gc.collect(); print(round(float(peak), 2))\n"
     )
-    done = subprocess.run([sys.executable, "-c", script, *paths], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", script, *paths], capture_output=True, text=True, timeout=LONGEST)
     assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["0.5", "0.5"], "")

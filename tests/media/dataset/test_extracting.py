@@ -23,6 +23,7 @@ from mitr.media import features, registry
 from mitr.media.dataset import extracting
 from mitr.media.dataset.extracting import extract
 from mitr.media.options import FeatureConfig, MediaConfig
+from waiting import LONGEST
 
 SOUND = MediaConfig(features=FeatureConfig(vision="none"))
 
@@ -182,12 +183,13 @@ def test_an_interrupted_command_says_so_and_keeps_what_was_read(tmp_path: Path) 
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=heard
     ) as process:
-        until = time.monotonic() + 600
-        while not list((tmp_path / "cache").glob("*/*/*.safetensors")) and time.monotonic() < until:
+        until = time.monotonic() + LONGEST
+        while not list((tmp_path / "cache").glob("*/*/*.safetensors")) and process.poll() is None:
+            assert time.monotonic() < until
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of its processes
-        said = process.stderr.read() if process.stderr else ""
-        assert process.wait() == 130
+        _, said = process.communicate(timeout=LONGEST)
+        assert process.returncode == 130
     assert "the same command goes on where it stopped" in said
     assert "Traceback" not in said
     assert len(list((tmp_path / "cache").glob("*/*/*.safetensors"))) == 1
@@ -206,7 +208,7 @@ def test_a_script_without_a_guard_is_not_run_again(tmp_path: Path) -> None:
         f"    MediaConfig(FeatureConfig(vision='none')), cache={str(tmp_path / 'cache')!r}, jobs=2, quiet=True)\n"
         "print(len(found.dataset), found.broken)\n"
     )
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=600)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=LONGEST)
     assert done.stdout == "3 {}\n", done.stderr
     assert (tmp_path / "runs.txt").read_text() == "run\n"
 

@@ -11,6 +11,7 @@ from mitr.errors import MitrError
 from mitr.media.face.geometry import pose
 from mitr.media.face.mesh import LEFT_EYE, RIGHT_EYE, FaceMesh, StandardModels, settled
 from mitr.media.face.regions import Region
+from waiting import LONGEST
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +112,7 @@ def test_a_head_that_turned_by_much_is_still_measured(models: StandardModels) ->
 @pytest.mark.usefixtures("assets")
 def test_the_models_say_nothing() -> None:
     code = "import numpy; from mitr.media.face.mesh import *; StandardModels().detect(numpy.zeros((9, 9, 3), 'uint8'))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=LONGEST)
     assert (done.stdout, done.stderr) == ("", "")
 
 
