@@ -24,6 +24,8 @@ def test_the_density_is_smoothed_by_a_gaussian_window() -> None:
     assert smoothed(np.array([1.0, 0.0, 3.0]), 3, HALF) == pytest.approx([0.5, 1.0, 1.5])
     assert smoothed(np.array([0.0, 4.0, 0.0]), 3, HALF) == pytest.approx([4 * share for share in window])
     assert smoothed(np.array([0.0, 4.0]), 5, 1e-3) == pytest.approx([0, 4])
+    wide = np.array([1, 8, 16, 8, 1]) / 34
+    assert smoothed(np.array([0.0, 0.0, 4.0, 0.0, 0.0]), 5, HALF) == pytest.approx(4 * wide)
     assert len(smoothed(np.ones(2), 9, 2.0)) == 2  # also where the window is wider than all bins
 
 

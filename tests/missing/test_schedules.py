@@ -177,6 +177,22 @@ class TestRandomRate:
         np.testing.assert_array_equal(text.keep, np.where(text.absent[:, None], False, shown))
 
 
+def test_each_modality_draws_from_a_stream_of_seed_and_epoch() -> None:
+    drawn = for_epoch(MissingConfig("fresh", 0.5), extents(), seed=7, epoch=3)
+    for number, m in enumerate(("text", "audio", "vision")):
+        stream = np.random.default_rng([7, 3, 1 + number])
+        stream.random(N)  # which samples lose a block
+        shown = stream.random(drawn[m].keep.shape) >= 0.5
+        np.testing.assert_array_equal(drawn[m].keep, shown & masks.inside(extents()[m].lengths, extents()[m].steps))
+
+
+def test_a_modality_of_one_step_is_present() -> None:
+    single = {m: Extent(np.ones(50, np.int64)) for m in ("text", "audio", "vision")}
+    fresh = for_epoch(MissingConfig("fresh", 0.0, modality_rate=1.0), single, 1, 0)
+    for drawn in (fresh, schedules.at_modality_rate(single, 1.0)):
+        assert (np.sum([~mask.absent for mask in drawn.values()], axis=0) == 1).all()
+
+
 class TestValidation:
     def test_random_rate_is_scored_at_its_rates(self) -> None:
         views = for_validation(MissingConfig(validation_rates=(0.0, 0.7), seeds=(1, 2, 3)), extents(10))

@@ -205,6 +205,33 @@ class TestViews:
         assert model.calls == ["begin with 64", "epoch 0", *epoch, "epoch 1", *epoch]
 
 
+class TestRandomness:
+    def test_order_and_draws_are_those_of_the_seed_and_the_epoch(self, small: Dataset, tmp_path: Path) -> None:
+        class Drawing(Recorder):
+            def weight_of(self, term: str) -> float:
+                drawn.append(float(torch.rand(())))
+                return 1.0
+
+        drawn: list[float] = []
+
+        def epoch_of(seed: int, epoch: int) -> tuple[list[list[int]], list[float]]:
+            model = Drawing(dims_of(small))
+            made = trainer(small, tmp_path, options(1, seed=seed), model)
+            made.epoch = epoch
+            drawn.clear()
+            torch.manual_seed(len(seen))  # whatever the state was before
+            made._train_epoch(lambda: None)
+            return [targets.positions.tolist() for _, _, targets in model.taught], drawn.copy()
+
+        seen: list[tuple[list[list[int]], list[float]]] = []
+        for seed, epoch in ((1, 0), (1, 1), (2, 0), (1, 0)):
+            seen.append(epoch_of(seed, epoch))
+        assert seen[3] == seen[0]
+        for one, other in ((0, 1), (0, 2), (1, 2)):
+            assert seen[one][0] != seen[other][0]
+            assert not set(seen[one][1]) & set(seen[other][1])
+
+
 class TestHistory:
     def test_terms_are_means_over_samples(self, small: Dataset, tmp_path: Path) -> None:
         made = trainer(small, tmp_path, options(1, batch_size=24, lr=0.0), Counter(dims_of(small), weight=3.0))
