@@ -37,9 +37,9 @@ def measured(name: str, quick: bool, store: Path | None) -> dict[str, Any]:
     """One case."""
     import torch
 
+    from mitr.bench.robustness import robustness
     from mitr.config import RunConfig
     from mitr.data.store import Dataset
-    from mitr.evaluation.robustness import robustness
     from mitr.training.log import read_history
 
     finetune, epochs = CASES[name]

@@ -17,12 +17,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import mitr
+from mitr.bench.robustness import robustness
 from mitr.config import RunConfig
 from mitr.data.importing import import_dataset
 from mitr.data.normalize import Normalizer
 from mitr.data.store import Dataset
-from mitr.evaluation.metrics import compute, family_of
-from mitr.evaluation.robustness import robustness
+from mitr.evaluation.metrics import compute
 from mitr.files import write_json
 
 SEEDS = (111, 1111, 11111)
@@ -56,8 +56,7 @@ def ridge(data: Dataset, config: RunConfig) -> dict[str, float | None]:
     normalizer = Normalizer.fit(data, config.normalize)
     train, test = (_averages(data, normalizer, split) for split in ("train", "test"))
     model = make_pipeline(StandardScaler(), RidgeCV(np.logspace(0, 5, 21))).fit(*train)
-    scale = data.info.label_range
-    return compute(family_of(scale), model.predict(test[0]), test[1], scale)
+    return compute(data.info.scale, model.predict(test[0]), test[1])
 
 
 def _averages(data: Dataset, normalizer: Normalizer, split: str) -> tuple[np.ndarray, np.ndarray]:

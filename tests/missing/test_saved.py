@@ -14,6 +14,7 @@ from made import options
 from mitr.__main__ import main
 from mitr.batches.examples import Examples
 from mitr.data.normalize import Normalizer
+from mitr.data.scale import Scale
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
 from mitr.missing import saved
@@ -34,7 +35,7 @@ def extents() -> dict[str, Extent]:
 
 
 def conditions(protocol: str) -> tuple[Condition, ...]:
-    return PROTOCOLS[protocol].conditions(("text", "audio"), (-3.0, 3.0))
+    return PROTOCOLS[protocol].conditions(("text", "audio"), Scale.of((-3, 3)))
 
 
 def same(one: Masks, other: Masks) -> bool:
@@ -77,7 +78,7 @@ class TestRoundTrip:
     def test_any_lengths(self, tmp_path_factory: pytest.TempPathFactory, lengths: list[int]) -> None:
         path = tmp_path_factory.mktemp("masks") / "m.npz"
         made, ids = {"vision": Extent(np.array(lengths))}, [str(i) for i in range(len(lengths))]
-        (condition, *_) = PROTOCOLS["auilc"].conditions(("vision",), (-3, 3))[5:]
+        (condition, *_) = PROTOCOLS["auilc"].conditions(("vision",), Scale.of((-3, 3)))[5:]
         write_masks(path, [condition], ids, made, {})
         (again,) = condition_masks(read_masks(path), ids)
         assert same(condition.masks(made), again.masks(made))
@@ -217,7 +218,9 @@ class TestCommand:
         found = read_masks(out, examples.ids)
         assert found.about["text"] == options().text.encoder == "minilm"
         drawn = condition_masks(found, examples.ids)[4].masks(examples.extents())
-        expected = PROTOCOLS["auilc"].conditions(("text", "audio", "vision"), (-3, 3))[4].masks(examples.extents())
+        expected = (
+            PROTOCOLS["auilc"].conditions(("text", "audio", "vision"), Scale.of((-3, 3)))[4].masks(examples.extents())
+        )
         assert same(drawn, expected)
         assert main([*words, "--overwrite", "--text.max_tokens", "4"]) == 0
         with pytest.raises(MitrError, match="4 steps of text"):

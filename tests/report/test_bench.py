@@ -5,20 +5,22 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from mitr.bench.bins import by_label_bin
 from mitr.bench.compare import compare
-from mitr.bench.results import by_label_bin, tidy
-from mitr.errors import MitrError
-from mitr.report import plots
+from mitr.data.scale import Scale
+from mitr.evaluation.summary import OBSERVED, summarise
+from mitr.evaluation.table import tidy
 from mitr.report.bench import Found, Table, latex, markdown, shown_keys, write_bench_report
 
-RANGE = (-3.0, 3.0)
+MOSI = Scale.of((-3, 3))
 LABELS = [-3.0, -1.0, 0.0, 1.0, 2.0, 3.0]
 SHIFT = {"mitr-dnet": 0.5, "my <b>model</b> $x_1": 0.25, "mean": 1.0}  # every prediction is off by this much
 
 
 def predictions(model: str, seed: int) -> pd.DataFrame:
     off = SHIFT[model] + 0.1 * seed
-    about = {"label": LABELS, "prediction": [label - off for label in LABELS]}
+    about = {"label": LABELS, "prediction": [label - off for label in LABELS], "all_missing": False}
+    about |= dict.fromkeys(OBSERVED, 1.0)
     ids = [f"c{i}" for i in range(len(LABELS))]
     parts = [pd.DataFrame({"id": ids, "condition": f"rate-{r}", "axis": "rate", "rate": r} | about) for r in (0.0, 1.0)]
     return pd.concat(parts, ignore_index=True)
@@ -29,9 +31,10 @@ def found() -> Found:
     tables = {model: {seed: predictions(model, seed) for seed in (0, 1)} for model in SHIFT}
     about = {"data": "d", "protocol": "auilc", "training": "one-model"}
     kinds = [(model, seed, table) for model, seeds in tables.items() for seed, table in seeds.items()]
-    results = pd.concat([tidy(t, model=m, seed=s, label_range=RANGE, **about) for m, s, t in kinds], ignore_index=True)
-    bins = pd.concat([by_label_bin(t, RANGE).assign(model=m, seed=s, **about) for m, s, t in kinds], ignore_index=True)
-    options = {"protocol": "auilc", "training": "one-model", "label_range": RANGE, "reference": "mitr-dnet"}
+    summaries = [(m, s, summarise(t, protocol="auilc", scale=MOSI, resamples=5)) for m, s, t in kinds]
+    results = pd.concat([tidy(x, data="d", model=m, seed=s, run=f"{m}{s}") for m, s, x in summaries], ignore_index=True)
+    bins = pd.concat([by_label_bin(t, MOSI).assign(model=m, seed=s, **about) for m, s, t in kinds], ignore_index=True)
+    options = {"protocol": "auilc", "training": "one-model", "scale": MOSI, "reference": "mitr-dnet"}
     cost = {"parameters": 1234, "train_seconds": 2.0, "milliseconds_per_sample": 0.5, "peak_mb": 100.0}
     jobs = [{"key": f"{m}{s}", "model": m, "status": "ok"} | cost for m, s, _ in kinds]
     jobs.append({"key": "broken", "model": "wild", "status": "failed", "error": "the loss is <nan>"})
@@ -98,15 +101,3 @@ def test_latex_escapes_and_bolds() -> None:
 
 def test_mae_and_corr_come_first(found: Found) -> None:
     assert shown_keys(found.results)[:2] == ["mae", "corr"]
-
-
-def test_conditions_without_a_number_are_columns_of_dots() -> None:
-    rows = [
-        {"model": m, "condition": c, "rate": float("nan"), "metric": k, "value": 0.5}
-        for m in ("a", "b")
-        for c in ("text", "text+audio")
-        for k in ("mae", "corr", "acc2_has0")
-    ]
-    assert plots.models_over_conditions(pd.DataFrame(rows)).startswith(b"\x89PNG")
-    with pytest.raises(MitrError, match="nothing to draw"):
-        plots.models_over_conditions(pd.DataFrame(rows)[:0])

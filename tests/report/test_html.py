@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mitr.report.html import write_evaluation_report, write_robustness_report
-from report.made import history, of_classes, over_seeds, predictions, summary, summary_of_classes
+from report.made import history, of_classes, over_seeds, predictions, subsets, summary, summary_of_classes
 
 NASTY = "<script>alert('x')</script> & \"quoted\""
 
@@ -99,7 +99,7 @@ def test_numbers_are_those_of_the_summary(evaluation: Path) -> None:
     assert f"{100 * area['value']:.2f}" in page.text
     assert f"[{100 * area['divided_low']:.1f}, {100 * area['divided_high']:.1f}]" in page.text
     assert f"{value['mean']['metrics']['mae']['value']:.3f}" in page.text
-    assert "Mean over rates 0–0.5" in page.text
+    assert "Mean over missing rates 0–0.5" in page.text
     assert "100 % at rate 1" in page.text  # answered with the prior
     assert "Corr is undefined at rate 1, where every answer is the same; here it counts as 0." in page.text
     assert "not divided by the range" in page.text
@@ -157,3 +157,23 @@ def test_robustness_report(tmp_path: Path, seeds: tuple[int, ...]) -> None:
     for index in range(len(seeds)):
         assert f"{value['mean']['metrics']['mae']['values'][index]:.3f}" in page.text
     assert "None" not in page.text
+
+
+def test_conditions_without_a_rate_are_named(tmp_path: Path) -> None:
+    table = subsets()
+    value = summary(table)
+    page = read(write_evaluation_report(tmp_path, title="t", summary_json=value, predictions=table))
+    assert "protocol C2, combinations" in page.text
+    for words in ("Every condition", "Under available=text,", "Averaged over 3 conditions", "available=text+audio"):
+        assert words in page.text
+    for words in ("AUILC", "issing rate", "None", "nan"):
+        assert words not in page.text
+
+
+def test_the_groups_of_the_intervals_are_named(tmp_path: Path) -> None:
+    table = predictions()
+    page = read(write_evaluation_report(tmp_path, title="t", summary_json=summary(table), predictions=table))
+    assert "from 20 resamples of the 40 clips of the test samples." in page.text
+    table["id"] = [f"v{int(name.removeprefix('clip')) % 12}$_${name}" for name in table["id"]]
+    page = read(write_evaluation_report(tmp_path, title="t", summary_json=summary(table), predictions=table))
+    assert "from 20 resamples of the 12 videos of the test samples: the clips of a video" in page.text

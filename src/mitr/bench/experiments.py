@@ -18,7 +18,7 @@ from mitr.evaluation.metrics import metric
 
 PUBLISHED = Path("experiments/published")
 LARGEST = 64 << 10  # bytes of a file
-Protocol = Literal["auilc", "mean", "complete"]
+Reported = Literal["auilc", "mean", "complete"]  # what a published row sums up
 Training = Literal["per-rate", "one-model"]
 
 
@@ -56,7 +56,7 @@ class Experiment:
     source: str
     url: str
     data: DataFile
-    protocol: Protocol
+    protocol: Reported
     training: Training
     model: str
     seeds: tuple[int, ...]
@@ -241,7 +241,7 @@ CHECKS: dict[str, Callable[[Any], Iterator[str]]] = {
     "source": _text,
     "url": _url,
     "data": _data,
-    "protocol": _one_of(get_args(Protocol)),
+    "protocol": _one_of(get_args(Reported)),
     "training": _one_of(get_args(Training)),
     "model": _text,
     "seeds": _seeds,

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mitr.bench.results import headline_of
 from mitr.evaluation.metrics import metric
+from mitr.evaluation.summary import SUMS, headline_of
 from mitr.files import replacing
-from mitr.missing.protocols import PROTOCOLS
-from mitr.report import plots, wording
+from mitr.missing.protocols import described
+from mitr.report import curves, wording
 from mitr.report.html import render
 
 SHOWN = ("mae", "corr", "acc7", "acc5", "acc3", "acc2", "acc2_has0", "acc2_non0", "f1_has0", "f1_non0", "f1")
@@ -24,7 +24,7 @@ class Found:
     """What a benchmark found, as its report needs it.
 
     Attributes:
-        results: the tidy table (`mitr.bench.results.tidy`).
+        results: the tidy table (`mitr.evaluation.table.tidy`).
         bins: the table by label (`by_label_bin`), with `data, model, protocol, training, seed`.
         comparisons: one row per protocol, training and model (`mitr.bench.compare.compare`).
         jobs: what each run was and cost, or its error.
@@ -288,7 +288,7 @@ def _sections(found: Found) -> list[Row]:
         runs = len(here[["data", "seed"]].drop_duplicates())
         about = {"protocol": str(protocol), "training": str(training), "comparison": ordered, "of": of, "runs": runs}
         about |= {name: first[name] for name in ("clusters", "conditions", "reference")}
-        about |= {"heading": _heading(str(protocol), str(training)), "about": PROTOCOLS[str(protocol)].about}
+        about |= {"heading": _heading(str(protocol), str(training)), "about": described(str(protocol))[1]}
         parts.append(about | {"sentences": _sentences(ordered)})
     return parts
 
@@ -317,17 +317,17 @@ def _sentences(rows: Sequence[Row]) -> list[str]:
 
 def _heading(protocol: str, training: str) -> str:
     one = "" if training == "one-model" else ", one model per rate"
-    return f"{PROTOCOLS[protocol].letter} {protocol}{one}"
+    return f"{described(protocol)[0]} {protocol}{one}"
 
 
 def _pictures(folder: Path, results: pd.DataFrame, part: Mapping[str, Any]) -> dict[str, bytes]:
     here = results[(results["protocol"] == part["protocol"]) & (results["training"] == part["training"])]
-    here = here[~here["condition"].isin(["AUILC", "mean"])]
+    here = here[~here["condition"].isin(SUMS)]
     drawn = {}
     for axis in dict.fromkeys(here["axis"]):
         name = "-".join([part["protocol"], *([] if part["training"] == "one-model" else ["per-rate"]), str(axis)])
         table = here[here["axis"] == axis]
-        drawn[name] = plots.models_over_conditions(table, folder / f"{name}.svg")
+        drawn[name] = curves.models_over_conditions(table, folder / f"{name}.svg")
         with replacing(folder / f"{name}.png") as partial:
             partial.write_bytes(drawn[name])
     return drawn

@@ -9,7 +9,9 @@ import pandas as pd
 
 from mitr.evaluation.metrics import metric
 from mitr.files import replacing
-from mitr.report import plots, wording
+from mitr.missing.protocols import described
+from mitr.report import curves, plots, wording
+from mitr.report.figure import DPI
 
 TEMPLATES = Path(__file__).parent / "templates"
 Cell = Callable[[str, Mapping[str, Any]], tuple[str, str]]  # metric and its entry -> value and note
@@ -59,8 +61,8 @@ def write_evaluation_report(
         drawn = plots.confusion(predictions, len(classes))
     pictures = {"predictions": drawn}
     if several:
-        pictures["robustness"] = plots.robustness_curve(summary_json)
-        pictures["observed"] = plots.observed_bars(summary_json)
+        pictures["robustness"] = curves.robustness_curve(summary_json)
+        pictures["observed"] = curves.observed_bars(summary_json)
     if history is not None and len(history):
         pictures["training"] = plots.training_curves(history)
     page = _page(
@@ -74,9 +76,10 @@ def write_evaluation_report(
         sentences=wording.headline(summary_json),
         tiles=_tiles(summary_json, _interval_cell),
         level=wording.per_cent(summary_json["level"]),
+        resampled=wording.resampled(summary_json),
         pair_of=_interval_cell,
         over=_over_rates(summary_json, _interval_cell, _interval_areas),
-        zeroed=wording.undefined_as_zero(summary_json["auilc"] or {}),
+        zeroed=wording.undefined_as_zero(summary_json),
         classes=", ".join(f"{index} {name}" for index, name in enumerate(classes or ())),
         intervals=intervals,
         shapley=shapley,
@@ -108,8 +111,8 @@ def write_robustness_report(
     """
     pictures = {}
     if len(aggregate_json["rates"]) > 1:
-        pictures["robustness"] = plots.seeds_curve(aggregate_json)
-        pictures["observed"] = plots.observed_bars(aggregate_json)
+        pictures["robustness"] = curves.seeds_curve(aggregate_json)
+        pictures["observed"] = curves.observed_bars(aggregate_json)
     page = _page(
         "robustness.html",
         title,
@@ -122,7 +125,7 @@ def write_robustness_report(
         tiles=_tiles(aggregate_json, _spread_cell),
         pair_of=_spread_cell,
         over=_over_rates(aggregate_json, _spread_cell, _spread_areas),
-        zeroed=wording.undefined_as_zero(aggregate_json["auilc"] or {}),
+        zeroed=wording.undefined_as_zero(aggregate_json),
         per_seed=_per_seed(aggregate_json),
         per_seed_caption=_per_seed_caption(aggregate_json),
     )
@@ -139,6 +142,7 @@ def _page(
     synthetic: bool,
     **more: Any,
 ) -> str:
+    letter, about = described(summary["protocol"])
     return render(
         template,
         list(summary["by_rate"][0]["metrics"]),
@@ -146,11 +150,15 @@ def _page(
         title=title,
         summary=summary,
         family=summary["family"],
-        tiles_caption=wording.at_rate(summary["rates"][0]),
+        tiles_caption=wording.under(summary["by_rate"][0]),
         facts=facts,
         warnings=warnings,
         synthetic=synthetic,
-        protocol=wording.PROTOCOLS[summary["protocol"]],
+        letter=letter,
+        about=about,
+        on_rates=wording.on_rates(summary),
+        averaged=wording.averaged_over(summary) if summary["mean"] else "",
+        condition=wording.condition,
         labelled=wording.labelled(summary),
         units=wording.units(summary),
         prior=wording.answered_with_prior(summary),
@@ -201,7 +209,7 @@ def _write(folder: Path, page: str, pictures: dict[str, bytes]) -> Path:
 def _embedded(png: bytes) -> dict[str, Any]:
     """A data URI, and half the width of the PNG's header to show it at, since it has twice the dots."""
     uri = "data:image/png;base64," + base64.b64encode(png).decode()
-    return {"uri": uri, "width": int.from_bytes(png[16:20], "big") * 100 // plots.DPI}
+    return {"uri": uri, "width": int.from_bytes(png[16:20], "big") * 100 // DPI}
 
 
 def _modalities(summary: dict[str, Any]) -> list[str]:
@@ -264,5 +272,5 @@ def _per_seed(aggregate: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _per_seed_caption(aggregate: dict[str, Any]) -> str:
     if aggregate["mean"]:
-        return f"Mean over missing rates {wording.rates_span(aggregate['mean']['rates'])}."
-    return f"At missing rate {wording.compact(aggregate['rates'][0])}."
+        return f"Mean over {wording.averaged_over(aggregate)}."
+    return f"{wording.under(aggregate['by_rate'][0])}."

@@ -26,7 +26,7 @@ from mitr.batches.sampler import LengthSortedBatches
 from mitr.batches.views import Batch, Targets, View, to_device
 from mitr.config import RunConfig, TrainConfig
 from mitr.errors import MitrError
-from mitr.evaluation.metrics import compute, family_of
+from mitr.evaluation.metrics import compute
 from mitr.losses.imbalance import rarity
 from mitr.missing import schedules
 from mitr.missing.schedules import Masks
@@ -139,12 +139,11 @@ class Trainer:
     def validate(self) -> dict[str, float]:
         """MAE and Corr, or F1 and UA (and the loss, if it selects) of the incomplete view, means over its rates."""
         found: dict[str, list[float]] = defaultdict(list)
-        scale = self.valid_set.data.info.label_range
-        family = family_of(scale, self.valid_set.data.info.classes)
+        scale = self.valid_set.data.info.scale
         known = np.isfinite(self.valid_set.labels)
         for masks in self.valid_masks.values():
             predictions, total = self._predict_valid(masks)
-            values = compute(family, predictions[known], self.valid_set.labels[known], scale)
+            values = compute(scale, predictions[known], self.valid_set.labels[known])
             for name, key in SHOWN.items():
                 if key in values:
                     found[name].append(values[key] or 0.0)  # a constant answer follows nothing: Corr 0

@@ -11,7 +11,7 @@ from mitr.batches.hiding import hide
 from mitr.batches.sampler import LengthSortedBatches
 from mitr.batches.views import View
 from mitr.config import RunConfig
-from mitr.evaluation.metrics import compute, family_of
+from mitr.evaluation.metrics import compute
 from mitr.missing import schedules
 from mitr.missing.schedules import Masks
 from mitr.models.network import Network
@@ -73,6 +73,6 @@ def _views(examples: Examples, masks: Masks) -> Iterator[tuple[list[int], View]]
 
 
 def _scores(valid: Examples, predictions: list[np.ndarray]) -> dict[str, float]:
-    scale, known = valid.data.info.label_range, np.isfinite(valid.labels)
-    found = [compute(family_of(scale), p[known], valid.labels[known], scale) for p in predictions]
+    scale, known = valid.data.info.scale, np.isfinite(valid.labels)
+    found = [compute(scale, p[known], valid.labels[known]) for p in predictions]
     return {name: float(np.mean([values[name] or 0.0 for values in found])) for name in ("mae", "corr")}

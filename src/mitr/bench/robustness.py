@@ -1,0 +1,186 @@
+"""How one model degrades as data go missing: a plan of several seeds, one model for all conditions or one per rate."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mitr.bench.jobs import alone_in, listed, perform_all, perform_here, prepare
+from mitr.bench.plan import PER_RATE, Check, Job, Plan
+from mitr.bench.run import shared_among
+from mitr.bench.tables import Answers, coverage_of, shapley_of, summary_of, write_table
+from mitr.bench.work import Facts
+from mitr.config import PUBLISHED_SEEDS, MissingConfig, RunConfig
+from mitr.data.store import Dataset
+from mitr.errors import MitrError
+from mitr.evaluation.evaluate import data_facts, shown_facts, warnings_for
+from mitr.evaluation.over_seeds import aggregate
+from mitr.evaluation.table import write_results
+from mitr.files import read_json, write_json
+from mitr.missing.protocols import AREA, CHOSEN, PROTOCOLS, Protocol, protocol_named
+from mitr.report.html import write_robustness_report
+from mitr.training.run import Run
+from mitr.training.settling import settle
+
+
+@dataclass
+class Robustness:
+    """The results of `robustness`.
+
+    Attributes:
+        aggregate: mean and standard deviation over seeds (`mitr.evaluation.over_seeds.aggregate`).
+        results: the tidy table (`mitr.evaluation.table.tidy`), a row a seed, condition and metric.
+        folder: of the experiment.
+    """
+
+    aggregate: dict[str, Any]
+    results: pd.DataFrame
+    folder: Path
+
+
+def robustness(
+    data: Dataset | str | Path,
+    out: str | Path,
+    config: RunConfig | None = None,
+    *,
+    protocol: str | None = None,
+    rates: Sequence[float] | None = None,
+    per_rate: bool = False,
+    seeds: Sequence[int] = PUBLISHED_SEEDS,
+    split: str = "test",
+    family: str | None = None,
+    jobs: int = 1,
+    quiet: bool = False,
+    command: str | None = None,
+) -> Robustness:
+    """Train and evaluate under a protocol over seeds. Called again on the same folder, it goes on where it stopped.
+
+    Args:
+        data: a store, or its folder.
+        out: folder for the runs, `results.csv`, `summary.json`, `report.html` and pictures.
+        config: training options; its seed is replaced by `seeds`.
+        protocol: a name of `mitr.missing.protocols`, or `rates`; None: `rates` if these are given, else `auilc`.
+        rates: missing rates of the protocol `rates`.
+        per_rate: train one model per rate on the published fixed masks and test it at that rate (the field's protocol);
+            otherwise one model for all conditions, trained as the protocol says.
+        seeds: one training run (per rate) each.
+        split: the split to report.
+        family: metrics `mosi`, `sims` or `general`; None: by the label range, or those of classes.
+        jobs: processes; 1: this one; 0: one for each core.
+        quiet: show no progress.
+        command: the command line to record.
+
+    Raises:
+        MitrError: seeds or rates repeated or out of range, data that cannot serve the protocol, a run that failed, or
+            the folder belongs to another experiment.
+    """
+    if jobs < 0:
+        raise MitrError(f"--jobs is {jobs}; it is a number of processes, or 0 for one per core")
+    dataset = data if isinstance(data, Dataset) else Dataset(data)
+    config = settle(config or RunConfig(), dataset.info)
+    chosen = _protocol(dataset, protocol, rates, per_rate, split)
+    if len(set(seeds)) != len(seeds) or not seeds:
+        raise MitrError(f"the seeds {list(seeds)} must be different from each other, and at least one")
+    dataset.info.scale.measured_as(family)  # may be refused, before the work
+    workers = jobs or os.cpu_count() or 1
+    shared = config if workers == 1 else shared_among(config, workers)
+    each = tuple(_jobs(dataset, shared, chosen, seeds, per_rate, split))
+    plan = Plan((dataset,), {config.model.name: shared}, (chosen,), tuple(seeds), per_rate, each, family)
+    known = {
+        "config": config.to_json(),
+        "per_rate": per_rate,
+        "protocol": chosen.name,
+        "rates": [c.level for c in chosen.conditions_of(dataset)],
+        "data": data_facts(dataset),
+        "split": split,
+    }
+    out = Path(out)
+    _claim(out, known)
+    with alone_in(out):
+        prepare(out)
+        facts = perform_here(plan, out, quiet) if workers == 1 else perform_all(plan, out, workers, quiet)
+        return _reported(plan, out, facts, known, command)
+
+
+def _protocol(data: Dataset, name: str | None, rates: Sequence[float] | None, per_rate: bool, split: str) -> Protocol:
+    chosen = protocol_named(name or (AREA if rates is None else CHOSEN), rates)
+    published = PROTOCOLS[AREA]
+    if chosen.rates and chosen.conditions_of(data) == published.conditions_of(data):
+        chosen = published
+    if per_rate and chosen.name not in PER_RATE:
+        raise MitrError(f"--per-rate is for the protocols {' and '.join(PER_RATE)}, not for {chosen.name}")
+    if problems := chosen.problems(data, split):
+        raise MitrError(f"{data.folder}: {'; '.join(problems)}")
+    return chosen
+
+
+def _jobs(
+    data: Dataset, config: RunConfig, protocol: Protocol, seeds: Sequence[int], per_rate: bool, split: str
+) -> Iterator[Job]:
+    """The runs; a folder holds one experiment, so that their names need no digest of the options."""
+    place, name, model = str(data.folder), data.info.name, config.model.name
+    for seed in seeds:
+        seeded = replace(config, train=replace(config.train, seed=seed))
+        if not per_rate:
+            trained = replace(seeded, missing=protocol.training(config.missing))
+            checks: tuple[Check, ...] = (Check(protocol),)
+            yield Job(f"seed-{seed}", model, place, name, seed, "one-model", trained, checks, split)
+            continue
+        for condition in protocol.conditions_of(data):
+            assert condition.level is not None
+            missing = MissingConfig("fixed", condition.level, seeds=config.missing.seeds)
+            key, checks = f"rate-{condition.level}-seed-{seed}", (Check(protocol, (condition.name,)),)
+            yield Job(key, model, place, name, seed, "per-rate", replace(seeded, missing=missing), checks, split)
+
+
+def _reported(plan: Plan, out: Path, facts: dict[str, Facts], known: dict[str, Any], command: str | None) -> Robustness:
+    (dataset,), (protocol,), model = plan.datasets, plan.protocols, next(iter(plan.entries))
+    write_json(out / "jobs.json", listed(plan, facts))
+    if failed := [f"{key}: {job['error']}" for key, job in facts.items() if job["status"] != "ok"]:
+        raise MitrError(f"{len(failed)} of {len(plan.jobs)} runs failed, call again to go on:\n" + "\n".join(failed))
+    training = "per-rate" if plan.per_rate else "one-model"
+    found = [summary_of(plan, out, dataset, Answers(model, seed, protocol.name, training)) for seed in plan.seeds]
+    summaries = [summary.to_json() | {"seed": seed} for (summary, _), seed in zip(found, plan.seeds, strict=True)]
+    together, results = aggregate(summaries), pd.concat([rows for _, rows in found], ignore_index=True)
+    write_results(results, out)
+    write_table(coverage_of(plan, out, facts), out / "coverage.csv")
+    write_table(shapley_of(plan, facts), out / "shapley.csv")
+    about = {"training": training, "summaries": summaries, "command": command}
+    write_json(out / "summary.json", together | about | known)
+    run = Run(out / "runs" / plan.jobs[-1].key)
+    shown = shown_facts(run, dataset, plan.jobs[-1].split, command)
+    shown |= {"Training": training, "Seed": ", ".join(map(str, plan.seeds))}
+    if plan.per_rate:
+        last = f"missing rates {plan.jobs[-1].config.missing.rate}"
+        shown |= {"Selection": run.about["selection"].replace(last, "each model's own missing rate")}
+    shown.pop("Epochs")  # each run has its own
+    write_robustness_report(
+        out,
+        title=f"{model} on {dataset.info.name}: robustness, {training.replace('-', ' ')}",
+        aggregate_json=together,
+        facts=shown,
+        warnings=warnings_for(run, dataset),
+        synthetic=dataset.info.synthetic,
+    )
+    return Robustness(together, results, out)
+
+
+def _claim(out: Path, plan: dict[str, Any]) -> None:
+    """Write `plan.json`, or refuse a folder that holds something else; one that an older version began goes on."""
+    path = out / "plan.json"
+    if path.exists():
+        old, new = read_json(path), json.loads(json.dumps(plan))  # tuples are lists in JSON
+        if not isinstance(old, dict) or "config" not in old:
+            raise MitrError(f"{out} belongs to a benchmark of several models: choose another folder")
+        old["config"] = json.loads(json.dumps(RunConfig.from_json(old["config"]).to_json()))  # of an older version
+        old.setdefault("protocol", new["protocol"])  # older versions had the rates alone
+        changed = sorted(key for key in new if old.get(key) != new[key])
+        if changed:
+            raise MitrError(f"{out} belongs to another experiment ({', '.join(changed)} differ): choose another folder")
+    elif out.exists() and any(p.name != "lock" for p in out.iterdir()):
+        raise MitrError(f"{out} is not empty and holds no robustness experiment: choose another folder")
+    write_json(path, plan)
