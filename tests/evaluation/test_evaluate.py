@@ -160,7 +160,7 @@ def test_nothing_is_left_when_the_report_fails(
     def broken(*_args: object, **_more: object) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(module, "write_evaluation_report", broken)
+    monkeypatch.setattr(module, "write_page", broken)
     with pytest.raises(OSError, match="No space"):
         evaluate(run, small, out=tmp_path / "report", resamples=10, quiet=True)
     assert list(tmp_path.iterdir()) == []

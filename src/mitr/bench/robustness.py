@@ -12,17 +12,16 @@ import pandas as pd
 from mitr.bench.jobs import alone_in, listed, perform_all, perform_here, prepare
 from mitr.bench.plan import PER_RATE, Check, Job, Plan
 from mitr.bench.run import shared_among
-from mitr.bench.tables import Answers, coverage_of, shapley_of, summary_of, write_table
+from mitr.bench.tables import Answers, coverage_of, over_seeds, shapley_of, summary_of, write_table
 from mitr.bench.work import Facts
 from mitr.config import PUBLISHED_SEEDS, MissingConfig, RunConfig
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
 from mitr.evaluation.evaluate import data_facts, shown_facts, warnings_for
-from mitr.evaluation.over_seeds import aggregate
 from mitr.evaluation.table import write_results
 from mitr.files import read_json, write_json
 from mitr.missing.protocols import AREA, CHOSEN, PROTOCOLS, Protocol, protocol_named
-from mitr.report.html import write_robustness_report
+from mitr.report.plan import Findings, write_plan_report
 from mitr.training.run import Run
 from mitr.training.settling import settle
 
@@ -143,12 +142,16 @@ def _reported(plan: Plan, out: Path, facts: dict[str, Facts], known: dict[str, A
     if failed := [f"{key}: {job['error']}" for key, job in facts.items() if job["status"] != "ok"]:
         raise MitrError(f"{len(failed)} of {len(plan.jobs)} runs failed, call again to go on:\n" + "\n".join(failed))
     training = "per-rate" if plan.per_rate else "one-model"
-    found = [summary_of(plan, out, dataset, Answers(model, seed, protocol.name, training)) for seed in plan.seeds]
-    summaries = [summary.to_json() | {"seed": seed} for (summary, _), seed in zip(found, plan.seeds, strict=True)]
-    together, results = aggregate(summaries), pd.concat([rows for _, rows in found], ignore_index=True)
+    each = [Answers(model, seed, protocol.name, training) for seed in plan.seeds]
+    found = [(answers, *summary_of(plan, out, dataset, answers)) for answers in each]
+    aggregates = over_seeds([(answers, summary) for answers, summary, _ in found])
+    (together,) = aggregates.values()
+    results = pd.concat([rows for _, _, rows in found], ignore_index=True)
+    coverage, shapley = coverage_of(plan, out, facts), shapley_of(plan, facts)
     write_results(results, out)
-    write_table(coverage_of(plan, out, facts), out / "coverage.csv")
-    write_table(shapley_of(plan, facts), out / "shapley.csv")
+    write_table(coverage, out / "coverage.csv")
+    write_table(shapley, out / "shapley.csv")
+    summaries = [summary.to_json() | {"seed": answers.seed} for answers, summary, _ in found]
     about = {"training": training, "summaries": summaries, "command": command}
     write_json(out / "summary.json", together | about | known)
     run = Run(out / "runs" / plan.jobs[-1].key)
@@ -158,11 +161,12 @@ def _reported(plan: Plan, out: Path, facts: dict[str, Facts], known: dict[str, A
         last = f"missing rates {plan.jobs[-1].config.missing.rate}"
         shown |= {"Selection": run.about["selection"].replace(last, "each model's own missing rate")}
     shown.pop("Epochs")  # each run has its own
-    write_robustness_report(
+    write_plan_report(
         out,
+        Findings(results, listed(plan, facts), coverage=coverage, shapley=shapley, aggregates=aggregates),
         title=f"{model} on {dataset.info.name}: robustness, {training.replace('-', ' ')}",
-        aggregate_json=together,
         facts=shown,
+        family=together["family"],
         warnings=warnings_for(run, dataset),
         synthetic=dataset.info.synthetic,
     )

@@ -17,6 +17,7 @@ from mitr.bench.tables import (
     comparisons_of,
     complete_answers,
     coverage_of,
+    over_seeds,
     shapley_of,
     summary_of,
     write_table,
@@ -28,7 +29,7 @@ from mitr.errors import MitrError
 from mitr.evaluation.table import write_results
 from mitr.files import write_json
 from mitr.missing.exporting import export_masks
-from mitr.report.bench import Found, write_bench_report
+from mitr.report.plan import Findings, write_plan_report
 
 STATES_MB = 4096  # of remembered text states in all processes together
 
@@ -126,7 +127,10 @@ def _carried_out(
         errors = "; ".join(sorted({job["error"] for job in facts.values()}))
         raise MitrError(f"no run of {out} succeeded: {errors}")
     pairs = [(data, answers) for answers in whole for data in plan.datasets]
-    results = pd.concat([summary_of(plan, out, *pair)[1] for pair in pairs], ignore_index=True)
+    summaries = [(answers, *summary_of(plan, out, data, answers)) for data, answers in pairs]
+    results = pd.concat([rows for _, _, rows in summaries], ignore_index=True)
+    alone = len(plan.entries) == len(plan.datasets) == 1
+    aggregates = over_seeds([(answers, summary) for answers, summary, _ in summaries]) if alone else {}
     bins = pd.concat([bins_of(plan, out, *pair) for pair in pairs], ignore_index=True)
     coverage, shapley = coverage_of(plan, out, facts), shapley_of(plan, facts)
     comparisons = comparisons_of(plan, out, whole, results, reference or next(iter(plan.entries)))
@@ -135,9 +139,9 @@ def _carried_out(
     for name, table in tables.items():
         write_table(table, out / f"{name}.csv")
     _write_masks(plan, out)
-    write_bench_report(
+    write_plan_report(
         out,
-        Found(results, bins, comparisons, entries, coverage, shapley),
+        Findings(results, entries, comparisons, bins, coverage, shapley, aggregates),
         title=f"{', '.join(plan.entries)} on {', '.join(data.info.name for data in plan.datasets)}",
         facts=_shown_facts(plan, entries, command),
         warnings=_warnings(plan, entries),

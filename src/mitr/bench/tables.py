@@ -1,6 +1,6 @@
 """From the predictions of a plan's jobs to its tables: results, label bins, comparisons, coverage, Shapley values."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from mitr.bench.work import Facts, predictions_path
 from mitr.data.store import Dataset
 from mitr.evaluation.calibrating import FILE
 from mitr.evaluation.conformal import Conformal, coverage_by_rate
+from mitr.evaluation.over_seeds import aggregate
 from mitr.evaluation.summary import Summary, summarise
 from mitr.evaluation.table import tidy
 from mitr.files import read_json, replacing
@@ -66,6 +67,14 @@ def summary_of(plan: Plan, out: Path, data: Dataset, answers: Answers) -> tuple[
     summary = summarise(predictions, protocol=answers.protocol, scale=plan.scale_of(data))
     known: dict[str, Any] = {"data": data.info.name, "model": answers.entry, "training": answers.training}
     return summary, tidy(summary, **known, seed=answers.seed, run=run)
+
+
+def over_seeds(summaries: Sequence[tuple[Answers, Summary]]) -> dict[tuple[str, str], dict[str, Any]]:
+    """(protocol, training) -> the summaries of one model on one data set over its seeds (`aggregate`)."""
+    each: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for answers, summary in summaries:
+        each.setdefault((answers.protocol, answers.training), []).append(summary.to_json() | {"seed": answers.seed})
+    return {pair: aggregate(found) for pair, found in each.items()}
 
 
 def bins_of(plan: Plan, out: Path, data: Dataset, answers: Answers) -> pd.DataFrame:

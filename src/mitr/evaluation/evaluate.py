@@ -25,7 +25,8 @@ from mitr.evaluation.summary import Summary, summarise, write_by_rate
 from mitr.evaluation.table import tidy, write_results
 from mitr.files import check_free, new_folder, replacing, write_json
 from mitr.missing.protocols import CHOSEN, Condition, protocol_named
-from mitr.report.html import write_evaluation_report
+from mitr.report.one_model import run_method, run_sections, subtitle
+from mitr.report.page import Report, write_page
 from mitr.training.run import Run
 
 
@@ -142,6 +143,7 @@ def evaluate(
         return Evaluation(predictions, summary, results, None, coverage, values)
     facts = {"model": model, "seed": seed, "split": split}
     about: dict[str, Any] = facts | {"data": data_facts(dataset), "run": run.about, "command": command}
+    said = summary.to_json()
     history = run.folder / "history.csv"  # not yet there if training was killed in its first epoch
     with new_folder(out, "metrics.json", overwrite) as folder:
         with replacing(folder / "predictions.parquet") as partial:
@@ -154,22 +156,29 @@ def evaluate(
             about["shapley"] = shapley_summary(values)
             with replacing(folder / "shapley.csv") as partial:
                 values.to_csv(partial, index=False)
-        write_json(folder / "metrics.json", summary.to_json() | about)
+        write_json(folder / "metrics.json", said | about)
         write_by_rate(summary, folder / "by_rate.csv")
         write_results(results, folder)
-        write_evaluation_report(
-            folder,
-            title=f"{model} on {dataset.info.name}",
-            summary_json=summary.to_json(),
-            predictions=predictions,
+        sections = run_sections(
+            said,
+            predictions,
             history=pd.read_csv(history) if history.exists() else None,
-            facts=shown_facts(run, dataset, split, command),
-            warnings=warnings_for(run, dataset) + _caution(conformal is not None and split == "valid"),
-            synthetic=dataset.info.synthetic,
             classes=dataset.info.classes,
             intervals=about.get("intervals"),
             shapley=about.get("shapley"),
         )
+        report = Report(
+            title=f"{model} on {dataset.info.name}",
+            subtitle=subtitle(said),
+            sections=sections,
+            method=run_method(said),
+            family=scale.family,
+            keys=list(said["by_rate"][0]["metrics"]),
+            facts=shown_facts(run, dataset, split, command),
+            warnings=warnings_for(run, dataset) + _caution(conformal is not None and split == "valid"),
+            synthetic=dataset.info.synthetic,
+        )
+        write_page(folder, report)
     return Evaluation(predictions, summary, results, out, coverage, values)
 
 

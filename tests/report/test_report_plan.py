@@ -10,7 +10,8 @@ from mitr.bench.compare import compare
 from mitr.data.scale import Scale
 from mitr.evaluation.summary import OBSERVED, summarise
 from mitr.evaluation.table import tidy
-from mitr.report.bench import Found, Table, latex, markdown, shown_keys, write_bench_report
+from mitr.report.plan import Findings, shown_keys, write_plan_report
+from report.made import over_seeds
 
 MOSI = Scale.of((-3, 3))
 LABELS = [-3.0, -1.0, 0.0, 1.0, 2.0, 3.0]
@@ -27,7 +28,7 @@ def predictions(model: str, seed: int) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def found() -> Found:
+def found() -> Findings:
     tables = {model: {seed: predictions(model, seed) for seed in (0, 1)} for model in SHIFT}
     about = {"data": "d", "protocol": "auilc", "training": "one-model"}
     kinds = [(model, seed, table) for model, seeds in tables.items() for seed, table in seeds.items()]
@@ -42,13 +43,13 @@ def found() -> Found:
     coverage = coverage.assign(model="mean", protocol="auilc", training="one-model")
     shapley = pd.DataFrame({"model": "mean", "modality": ["text", "audio"], "mean_absolute": [0.3, 0.1]})
     shapley = shapley.assign(share=[0.75, 0.25])
-    return Found(results, bins, compare(tables, results, **options), jobs, coverage, shapley)
+    return Findings(results, jobs, compare(tables, results, **options), bins, coverage, shapley)
 
 
 @pytest.fixture(scope="module")
-def folder(found: Found, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(found: Findings, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("report")
-    write_bench_report(place, found, title="A & B", facts={"Data": "d"}, warnings=["careful"], family="mosi")
+    write_plan_report(place, found, title="A & B", facts={"Data": "d"}, warnings=["careful"], family="mosi")
     return place
 
 
@@ -81,7 +82,7 @@ def test_the_page_escapes_names_and_names_failures(folder: Path) -> None:
     assert "my &lt;b&gt;model&lt;/b&gt; $x_1" in page
     assert "<b>model</b>" not in page
     assert "the loss is &lt;nan&gt;" in page
-    for words in ("careful", "A &amp; B", "Intervals", "What each modality is worth", "1,234", "lowest MAE"):
+    for words in ("careful", "A &amp; B", "Prediction intervals", "What each modality is worth", "1,234", "lowest MAE"):
         assert words in page
 
 
@@ -91,13 +92,31 @@ def test_coverage_and_shapley_are_shares_in_per_cent(folder: Path) -> None:
     assert "| mean | 0.300 75 % | 0.100 25 % |" in text
 
 
-def test_latex_escapes_and_bolds() -> None:
-    table = Table("50 % of a_b ± 1", ["Model", "MAE ↓"], [[("x_1 & y", ""), ("0.5", "± 0.1 [0, 1]")]], {1: [0]})
-    text = latex(table)
-    assert r"\caption{50 \% of a\_b $\pm$ 1}" in text
-    assert r"x\_1 \& y & \textbf{0.5} $\pm$ 0.1 \\" in text
-    assert markdown(table).splitlines()[2] == r"| x\_1 & y | **0.5** ± 0.1 [0, 1] |"
-
-
-def test_mae_and_corr_come_first(found: Found) -> None:
+def test_mae_and_corr_come_first(found: Findings) -> None:
     assert shown_keys(found.results)[:2] == ["mae", "corr"]
+
+
+def test_one_model_has_its_spread_and_its_curves(tmp_path: Path, found: Findings) -> None:
+    one = {("auilc", "one-model"): over_seeds((1, 2))}
+    jobs = [job for job in found.jobs if job["model"] == "mean"]
+    path = write_plan_report(
+        tmp_path, Findings(found.results, jobs, aggregates=one), title="t", facts={}, family="mosi", synthetic=True
+    )
+    assert {p.name for p in tmp_path.iterdir()} == {
+        "report.html", "tables.md", "tables.tex", "robustness.png", "observed.png",
+    }  # fmt: skip
+    page = path.read_text()
+    for words in ("SYNTHETIC DATA", "A auilc", "Each seed", "Over all missing rates", "What it costs"):
+        assert words in page
+    mae = over_seeds((1, 2))["mean"]["metrics"]["mae"]
+    assert "| MAE ↓ | " in (tmp_path / "tables.md").read_text().replace("\N{NO-BREAK SPACE}", " ")
+    assert f"{mae['mean']:.3f} ± {mae['std']:.3f}" in (tmp_path / "tables.md").read_text()
+
+
+def test_pictures_of_one_model_under_several_protocols_keep_apart(tmp_path: Path, found: Findings) -> None:
+    both = {("auilc", "one-model"): over_seeds((1, 2)), ("auilc", "per-rate"): over_seeds((1, 2))}
+    write_plan_report(
+        tmp_path, Findings(found.results, found.jobs, aggregates=both), title="t", facts={}, family="mosi"
+    )
+    assert {"auilc-one-model-robustness.png", "auilc-per-rate-robustness.png"} <= {p.name for p in tmp_path.iterdir()}
+    assert "A auilc, one model per rate" in (tmp_path / "report.html").read_text()
