@@ -41,6 +41,7 @@ test: $(READY)
 results: $(READY)
 	$(BIN)/python docs/results/protocol_pictures.py
 	$(BIN)/python docs/results/feature_cards.py
+	$(BIN)/python docs/results/model_options.py
 	$(BIN)/python docs/results/face_picture.py
 	$(BIN)/python docs/results/render.py
 	$(BIN)/python docs/results/performance.py

@@ -10,6 +10,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,8 @@ def _measured(name: str, rows: int) -> dict[str, Any]:
     out = _Gated.forward(context, x, 0.0)
     to_x, _ = _Gated.backward(context, g)
     start = time.perf_counter()
-    there, back = (torch.compile(part, dynamic=True, fullgraph=True) for part in (forward, backward))
+    there: Callable[[Tensor], tuple[Tensor, Tensor]] = torch.compile(forward, dynamic=True, fullgraph=True)
+    back: Callable[[Tensor, Tensor], Tensor] = torch.compile(backward, dynamic=True, fullgraph=True)
     v, compiled_out = there(x)
     compiled_to_x = back(v, g)
     compiling = time.perf_counter() - start

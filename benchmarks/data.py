@@ -178,16 +178,16 @@ def stepping(folder: Path, threads: int) -> Facts:
 
     from mitr.batches.hiding import hide
     from mitr.batches.views import Targets
-    from mitr.config import RunConfig
     from mitr.missing.schedules import for_epoch
     from mitr.models.mitr_dnet import MitrDNet
     from mitr.models.network import Network
+    from mitr.runs.config import RunConfig
 
     torch.set_num_threads(threads)
     config = RunConfig()
     examples, batches = examples_of(folder)
     dims = {m: about.dim for m, about in examples.data.info.modalities.items() if about.dim}
-    network = Network(MitrDNet(dims, config.model, config.loss), special_tokens=True)
+    network = Network(MitrDNet(dims), special_tokens=True)
     optimizer = torch.optim.Adam(network.parameters(), fused=True)
     masks = for_epoch(config.missing, examples.extents(), 111, 0)
     longest = np.argsort(-examples.costs(), kind="stable").tolist()

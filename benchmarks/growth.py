@@ -60,9 +60,11 @@ def work_of(what: str, value: float, samples: int) -> Callable[[], object]:
     """An epoch of training (or an evaluation, for the rates) with one thing as it is asked for."""
     import torch
 
-    from mitr.config import RunConfig
+    from mitr.batches.examples import Examples
+    from mitr.data.normalize import Normalizer
     from mitr.evaluation.predicting import predict_at_rates
-    from mitr.training import run as runs
+    from mitr.runs.building import build_network, network_info
+    from mitr.runs.config import RunConfig
     from mitr.training.loop import Trainer
 
     rates = what == "missing rates"
@@ -75,13 +77,16 @@ def work_of(what: str, value: float, samples: int) -> Callable[[], object]:
     data = made(shape, "ids" if rates else "states", (train, 32, TESTED * samples // SAMPLES))
     config = RunConfig()
     config.train.device, config.train.threads = "cpu", torch.get_num_threads()
-    network = runs._build(config, runs._network_facts(data, config))
-    normalizer = runs.Normalizer.fit(data, config.normalize)
-    splits = [runs.Examples(data, data.indices(s), normalizer, network.text) for s in ("train", "valid", "test")]
+    info = network_info(data, config)
+    network = build_network(config, info)
+    normalizer = Normalizer.fit(data, config.normalize)
+    fits, checks, tests = (
+        Examples(data, data.indices(s), normalizer, network.text) for s in ("train", "valid", "test")
+    )
     if rates:
         shown = np.linspace(0, 0.9, int(value)).tolist()
-        return lambda: predict_at_rates(network.eval(), splits[2], shown)
-    trainer = Trainer(network, *splits[:2], config, Path(tempfile.mkdtemp()), {}, quiet=True)
+        return lambda: predict_at_rates(network.eval(), tests, shown)
+    trainer = Trainer(network, fits, checks, config, Path(tempfile.mkdtemp()), info, quiet=True)
     return lambda: trainer._train_epoch(lambda: None)
 
 

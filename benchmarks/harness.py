@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from yardstick import machine
 
+from mitr.files import write_json
+
 Row = dict[str, Any]
 
 
@@ -52,7 +54,7 @@ def in_processes(
 
 def write(name: str, rows: list[Row], out: Path, **more: Any) -> None:
     """Write the rows of a benchmark, with the machine."""
-    out.write_text(json.dumps({"machine": machine(), name: rows} | more, indent=1) + "\n", encoding="utf-8")
+    write_json(out, {"machine": machine(), name: rows} | more)
 
 
 def peak_mb() -> int:

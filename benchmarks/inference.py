@@ -26,6 +26,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 from yardstick import machine, yardstick
 
+from mitr.files import write_json
+
 COLUMNS, RATES, SECONDS, WORDS = {"audio": 33, "vision": 49}, {"audio": 31.0, "vision": 10.0}, 5.0, 13
 ENGINES = ("torch", "onnx", "onnx-int8")
 LEXICON = "the a film was it great awful story and so with really plot scene music they funny dull ending you"
@@ -55,17 +57,17 @@ def main() -> None:
                 rows.append({"model": model, "engine": engine, "export_seconds": prepared} | found)
                 print(json.dumps(rows[-1]), flush=True)
     report = {"machine": machine(), "threads": chosen.threads, "inference": rows}
-    chosen.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_json(chosen.out, report)
 
 
 def prepare(model: str, place: Path) -> float:
     """Train a run for an epoch, export it twice; seconds of the first export."""
-    from mitr.config import RunConfig
+    from mitr.api import train
     from mitr.export.exporting import export_onnx
-    from mitr.training.run import train
+    from mitr.runs.config import ModelConfig, RunConfig
 
     config = RunConfig()
-    config.model.name, config.train.max_epochs, config.text.finetune = model, 1, False
+    config.model, config.train.max_epochs, config.text.finetune = ModelConfig(model), 1, False
     run = train(held(clips(48)), place / model, config, quiet=True, calibrate=False)
     start = time.perf_counter()
     export_onnx(run)
@@ -132,10 +134,10 @@ def answering(engine: str, folder: Path, threads: int) -> Any:
     import torch
 
     from mitr.batches.sampler import LengthSortedBatches
-    from mitr.training.run import Run
+    from mitr.runs.run import Run
 
     run = Run(folder)
-    network = run.network()
+    network = run.load_network()
     torch.set_num_threads(threads)  # opening a network sets them
 
     def answer(clips: Sequence[Any], size: int) -> list[Any]:

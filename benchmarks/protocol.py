@@ -38,9 +38,9 @@ def measured(name: str, quick: bool, store: Path | None) -> dict[str, Any]:
     import torch
 
     from mitr.bench.robustness import robustness
-    from mitr.config import RunConfig
     from mitr.data.store import Dataset
-    from mitr.training.log import read_history
+    from mitr.runs.config import RunConfig
+    from mitr.runs.history import read_history
 
     finetune, epochs = CASES[name]
     speed = yardstick()

@@ -33,7 +33,8 @@ def profiled(trainer: Any) -> dict[str, float]:
 def by_part(events: Any) -> dict[str, float]:
     """Part -> microseconds that its operations took themselves; `other` for those of no part."""
     part_of_sequence: dict[int, str] = {}
-    forward, backward = [], []
+    forward: list[Any] = []
+    backward: list[Any] = []
     for event in events:
         (backward if _of_backward(event) else forward).append(event)
     total: dict[str, float] = {}

@@ -24,7 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -33,7 +33,8 @@ import harness
 from made_sets import SHAPES, bert, made
 from yardstick import yardstick
 
-CASES = {  # name -> encoder, is it trained, what a hidden token is, samples
+# name -> encoder, is it trained, what a hidden token is, samples
+CASES: dict[str, tuple[str, bool, Literal["unknown", "skip"], int]] = {
     "minilm frozen": ("minilm", False, "unknown", 256),
     "minilm fine-tuned": ("minilm", True, "unknown", 256),
     "minilm fine-tuned, skip": ("minilm", True, "skip", 256),
@@ -54,12 +55,14 @@ def measured(name: str, quick: bool) -> dict[str, Any]:
     """One case."""
     import torch
 
-    from mitr.config import RunConfig
+    from mitr.batches.examples import Examples
+    from mitr.data.normalize import Normalizer
+    from mitr.evaluation.distinct_views import DistinctViews
     from mitr.evaluation.predicting import predict_at_rates
-    from mitr.evaluation.sharing import Questions
     from mitr.missing.protocols import at_rates
-    from mitr.text.memory import MEMORY
-    from mitr.training import run as runs
+    from mitr.runs.building import build_network, network_info
+    from mitr.runs.config import RunConfig
+    from mitr.text.state_cache import TEXT_STATES
 
     encoder, finetune, hidden, samples = CASES[name]
     samples = 12 if quick else samples
@@ -69,9 +72,11 @@ def measured(name: str, quick: bool) -> dict[str, Any]:
         config.text.encoder = bert(Path(place)) if encoder == "bert" else encoder
         config.text.finetune, config.text.hidden = finetune, hidden
         data = made(SHAPES["mosi"], "ids", (8, 8, samples))
-        network = runs._build(config, runs._network_facts(data, config)).eval()
-        normalizer = runs.Normalizer.fit(data, config.normalize)
-        examples = runs.Examples(data, data.indices("test"), normalizer, network.text)
+        network = build_network(config, network_info(data, config)).eval()
+        text = network.text
+        assert text is not None, "ids need an encoder"
+        normalizer = Normalizer.fit(data, config.normalize)
+        examples = Examples(data, data.indices("test"), normalizer, network.text)
     rates = [k / 10 for k in range(11)]
 
     size = -(-samples // BATCHES)
@@ -80,8 +85,8 @@ def measured(name: str, quick: bool) -> dict[str, Any]:
         return times_of(lambda: predict_at_rates(network, examples, own, batch_size=size))
 
     def forget() -> None:
-        MEMORY.sets.clear()
-        network.text.known = {}
+        TEXT_STATES.sets.clear()
+        text.known = {}
 
     speed = yardstick()
     predict(0.3)
@@ -94,9 +99,9 @@ def measured(name: str, quick: bool) -> dict[str, Any]:
     forget()
     sweep = predict(*rates)
     seconds = sweep[0]
-    questions = Questions(examples, at_rates(rates), network.text.skip_hidden)
-    skip = network.text.skip_hidden
-    read = (steps for batches in questions.text_sets(size) for steps in batches)
+    views = DistinctViews(examples, at_rates(rates), text.skip_hidden)
+    skip = text.skip_hidden
+    read = (steps for batches in views.text_sets(size) for steps in batches)
     tokens = sum(int((steps.available & steps.valid if skip else steps.valid).sum()) for steps in read)
     found = {
         "case": name,
@@ -111,7 +116,7 @@ def measured(name: str, quick: bool) -> dict[str, Any]:
         "cpu_over_one_view": round(sweep[1] / one[1], 2),
         "cpu_over_both_views": round(sweep[1] / both[1], 2),
         "readings": round(tokens / int(examples.costs().sum()), 2),
-        "views": round(len(questions.asked) / samples, 2),
+        "views": round(len(views.distinct) / samples, 2),
     }
     if not finetune:
         found["again_seconds"] = round(predict(*rates)[0], 3)

@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -42,7 +42,7 @@ class Case(NamedTuple):
 
     shape: str
     text: str
-    precision: str
+    precision: Literal["no", "bf16"]
     samples: int
     of: int
     epochs: int
@@ -84,8 +84,10 @@ def measured(name: str, quick: bool) -> dict[str, Any]:
     """One case."""
     import torch
 
-    from mitr.config import RunConfig
-    from mitr.training import run as runs
+    from mitr.batches.examples import Examples
+    from mitr.data.normalize import Normalizer
+    from mitr.runs.building import build_network, network_info
+    from mitr.runs.config import RunConfig
     from mitr.training.loop import Trainer
 
     case, shape = CASES[name], SHAPES[CASES[name].shape]
@@ -104,10 +106,11 @@ def measured(name: str, quick: bool) -> dict[str, Any]:
         config.text.encoder = bert(Path(place)) if case.text == "bert" else "minilm"
         kind = "states" if case.text == "states" else "ids"
         data = made(shape, kind, (samples, 8 if quick else 3 * BATCH, 1))
-        network = runs._build(config, runs._network_facts(data, config))
-        normalizer = runs.Normalizer.fit(data, config.normalize)
-        splits = [runs.Examples(data, data.indices(split), normalizer, network.text) for split in ("train", "valid")]
-        trainer = Trainer(network, *splits, config, Path(place), {}, quiet=True)
+        info = network_info(data, config)
+        network = build_network(config, info)
+        normalizer = Normalizer.fit(data, config.normalize)
+        train, valid = (Examples(data, data.indices(s), normalizer, network.text) for s in ("train", "valid"))
+        trainer = Trainer(network, train, valid, config, Path(place), info, quiet=True)
         seconds = []
         for _ in range(epochs + 1):
             start = time.perf_counter()

@@ -1,15 +1,15 @@
 """Does a benchmark gain from a second process? `python experiments/bench_speed.py DATA --out RESULT.json`."""
 
 import argparse
-import json
 import os
 import tempfile
 import time
 from pathlib import Path
 
 from mitr.bench.run import run_bench
-from mitr.config import RunConfig, TrainConfig
-from mitr.files import replacing
+from mitr.config import TrainConfig
+from mitr.files import write_json
+from mitr.runs.config import RunConfig
 
 MODELS, SEEDS, EPOCHS, TRIES = ["misa", "lmf", "self-mm", "mitr-dnet"], [0, 1, 2, 3], 4, 2
 
@@ -36,5 +36,4 @@ if __name__ == "__main__":
                 )
                 seconds[str(jobs)].append(round(time.perf_counter() - started, 1))
     found = {"models": MODELS, "runs": len(MODELS) * len(SEEDS), "cores": os.cpu_count(), "seconds": seconds}
-    with replacing(options.out) as partial:
-        partial.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    write_json(options.out, found)

@@ -6,9 +6,7 @@ the first call has compiled what it compiles (the best of three); memory is the 
 """
 
 import argparse
-import json
 import multiprocessing
-import resource
 import subprocess
 import sys
 import tempfile
@@ -19,9 +17,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+from harness import peak_mb
 from yardstick import best
 
 from made_talks import face_at, talk
+from mitr.files import write_json
 
 REPEATS = 3
 LONG = 300.0  # seconds
@@ -50,17 +50,17 @@ def main() -> None:
         subprocess.run([*command, "--cache", f"{place}/other"], check=True)
         whole = time.perf_counter() - start
     results = {"clips": found, "long": long, "command_seconds": round(whole, 2)}
-    chosen.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    write_json(chosen.out, results)
 
 
 def trained(clips: Path, place: Path) -> Path:
     """A run on the features of the clips, in which all clips train and validate: its answers are worth nothing."""
     import pandas as pd
 
-    from mitr.config import RunConfig
+    from mitr.api import train
     from mitr.data.label_csv import read_labelled
-    from mitr.media.extracting import extract
-    from mitr.training.run import train
+    from mitr.media.dataset.extracting import extract
+    from mitr.runs.config import RunConfig
 
     ids = read_labelled(clips / "label.csv").ids
     modes = ["valid" if i % 2 else "train" for i in range(len(ids))]
@@ -73,9 +73,11 @@ def trained(clips: Path, place: Path) -> Path:
 
 def measured(path: Path, run: Path) -> dict[str, Any]:
     """Milliseconds of each stage per second of the clip, and the process's highest memory."""
+    from mitr.media.audio.sound import audio_of
     from mitr.media.cache import Cache
-    from mitr.media.decode import audio_of, frames_of, open_clip
+    from mitr.media.files.opening import open_clip
     from mitr.media.registry import extractor_of
+    from mitr.media.video.pictures import frames_of
     from mitr.prediction.predictor import Predictor
 
     clip = open_clip(path)
@@ -94,9 +96,12 @@ def measured(path: Path, run: Path) -> dict[str, Any]:
         "text and network": lambda: predictor.predict(path, text="well I do not know about that"),
     }
     times = {name: best(stage, REPEATS) / clip.seconds for name, stage in stages.items()}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    for name in ("egemaps", "compare"):
-        times[name] = best(lambda name=name: extractor_of(name).extract(Held(sound)), REPEATS) / clip.seconds
+    peak = peak_mb()
+    others: dict[str, Callable[[], object]] = {
+        "egemaps": lambda: extractor_of("egemaps").extract(Held(sound)),
+        "compare": lambda: extractor_of("compare").extract(Held(sound)),
+    }
+    times |= {name: best(stage, REPEATS) / clip.seconds for name, stage in others.items()}
     chain = ["decode audio", "sims33", "decode video", "face", "text and network"]
     faces = predictor.predict(path, text="well").observed["vision"]
     return {
@@ -104,7 +109,7 @@ def measured(path: Path, run: Path) -> dict[str, Any]:
         "milliseconds_per_second": {name: round(1000 * value, 1) for name, value in times.items()},
         "chain": round(1000 * sum(times[name] for name in chain), 1),
         "observed_vision": faces,
-        "peak_mb": round(peak),
+        "peak_mb": peak,
     }
 
 
@@ -129,7 +134,7 @@ def in_windows(path: Path, run: Path) -> dict[str, Any]:
         "segments": len(answer.segments),
         "milliseconds_per_second": round(1000 * seconds / answer.stop, 1),
         "milliseconds_per_second_known": round(1000 * (time.perf_counter() - again) / answer.stop, 1),
-        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "peak_mb": peak_mb(),
     }
 
 

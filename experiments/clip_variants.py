@@ -6,7 +6,6 @@ The run knows nothing of people, so its answers mean nothing; how far they move 
 """
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Callable
@@ -19,6 +18,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from made_clips import moving_squares, speechlike, write_clip
 from made_talks import face_at, talk, talks
+from mitr.files import write_json
 
 CLIPS = {"train": 96, "valid": 40, "test": 0}
 TEXT = "well I do not know about that"
@@ -40,22 +40,22 @@ def main() -> None:
         about["example"] = example(predictor, place)
         if chosen.picture:
             timeline(predictor, place, chosen.picture)
-    chosen.out.write_text(json.dumps(about | {"clips": rows}, indent=1) + "\n", encoding="utf-8")
+    write_json(chosen.out, about | {"clips": rows})
 
 
 def trained(place: Path) -> tuple[Path, dict[str, Any]]:
     """A run on made clips, and what it says of its validation split."""
-    from mitr.config import RunConfig
-    from mitr.media.extracting import extract
-    from mitr.training.run import train
+    from mitr.api import train
+    from mitr.media.dataset.extracting import extract
+    from mitr.runs.config import ModelConfig, RunConfig
 
     (place / "clips").mkdir()
     data = extract(talks(place / "clips", **CLIPS), place / "data", cache=place / "cache").dataset
     config = RunConfig()
-    config.model.name, config.text.finetune = "mitr-dnet-plus", False
+    config.model, config.text.finetune = ModelConfig("mitr-dnet-plus"), False
     config.train.max_epochs, config.train.lr, config.train.device = 30, 2e-3, "cpu"
     run = train(data, place / "run", config, quiet=True)
-    return run.folder, {"made_clips": CLIPS, "validation_mae": run.about["best"]}
+    return run.folder, {"made_clips": CLIPS, "validation_mae": run.outcome.best}
 
 
 def predictor_of(run: Path, place: Path) -> Any:
@@ -89,7 +89,9 @@ def described(answer: Any) -> dict[str, Any]:
 
 def rewritten(path: Path, out: Path, suffix: str, **changes: Any) -> Path:
     """The clip decoded and encoded again."""
-    from mitr.media.decode import audio_of, frames_of, open_clip
+    from mitr.media.audio.sound import audio_of
+    from mitr.media.files.opening import open_clip
+    from mitr.media.video.pictures import frames_of
 
     clip = open_clip(path)
     rate = changes.pop("fps", 25)
@@ -99,6 +101,7 @@ def rewritten(path: Path, out: Path, suffix: str, **changes: Any) -> Path:
 
     def picture(time: float) -> np.ndarray:
         shown = frames[min(int(time * rate + 1e-6), len(frames) - 1)]
+        assert shown is not None, "a frame without a picture"
         return shown[: len(shown) // 2 * 2, : shown.shape[1] // 2 * 2]
 
     def heard(times: np.ndarray) -> np.ndarray:
@@ -110,7 +113,7 @@ def rewritten(path: Path, out: Path, suffix: str, **changes: Any) -> Path:
 
 def half(path: Path, out: Path) -> Path:
     """The first half."""
-    from mitr.media.decode import open_clip
+    from mitr.media.files.opening import open_clip
 
     return rewritten(path, out, ".mp4", seconds=open_clip(path).seconds / 2)
 

@@ -13,10 +13,10 @@ from typing import Any
 import yaml
 from ict_mmmo import fold_data
 
-from mitr.config import RunConfig
+from mitr.api import resume, train
 from mitr.files import write_json
-from mitr.training.log import read_history
-from mitr.training.run import resume, train
+from mitr.runs.config import ModelConfig, RunConfig
+from mitr.runs.history import read_history
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "Our defaults": {},
@@ -41,9 +41,9 @@ def main() -> None:
         for fold in range(5):
             folder = options.work / f"setting{number}-fold{fold}"
             data = fold_data(options.source, options.work, fold, complete_only=False)
-            own = replace(config, model=replace(config.model, **changes))
+            own = replace(config, model=ModelConfig.of(**changes))
             run = resume(folder, data, quiet=True) if folder.exists() else train(data, folder, own, quiet=True)
-            best = read_history(run.folder)[run.about["best_epoch"]]
+            best = read_history(run.folder)[run.outcome.best_epoch]
             for key in ("mae", "corr"):
                 found[name][key].append(float(best[f"valid_{key}"]))
         print(name, found[name], flush=True)

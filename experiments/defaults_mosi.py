@@ -9,8 +9,8 @@ import argparse
 from pathlib import Path
 
 from mitr.files import write_json
-from mitr.training.log import read_history
-from mitr.training.run import Run
+from mitr.runs.history import read_history
+from mitr.runs.run import Run
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
     found: dict[str, dict[str, list[float]]] = {}
     for name, folder in (("Our defaults", options.ours), ("Causal attention, no position at 0", options.habits)):
         runs = [Run(path) for path in sorted((folder / "runs").iterdir())]
-        best = [read_history(run.folder)[run.about["best_epoch"]] for run in runs]
+        best = [read_history(run.folder)[run.outcome.best_epoch] for run in runs]
         found[name] = {key: [float(row[f"valid_{key}"]) for row in best] for key in ("mae", "corr")}
     write_json(options.out, {"settings": found})
 

@@ -18,14 +18,13 @@ from sklearn.preprocessing import StandardScaler
 
 import mitr
 from mitr.bench.robustness import robustness
-from mitr.config import RunConfig
+from mitr.config import PUBLISHED_SEEDS
 from mitr.data.importing import import_dataset
 from mitr.data.normalize import Normalizer
 from mitr.data.store import Dataset
 from mitr.evaluation.metrics import compute
 from mitr.files import write_json
-
-SEEDS = (111, 1111, 11111)
+from mitr.runs.config import RunConfig
 
 
 def main() -> None:
@@ -37,13 +36,13 @@ def main() -> None:
     reader.add_argument("--folds", type=int, default=5)
     options = reader.parse_args()
     config = RunConfig.from_json(yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text()))
-    found: dict[str, Any] = {"config": config.to_json(), "seeds": list(SEEDS), "folds": []}
+    found: dict[str, Any] = {"config": config.to_json(), "seeds": list(PUBLISHED_SEEDS), "folds": []}
     for fold in range(options.folds):
         entry: dict[str, Any] = {}
         for name in ("all", "complete"):
             data = fold_data(options.source, options.work, fold, complete_only=name == "complete")
             entry |= {"n_test": len(data.indices("test"))}
-            result = robustness(data, options.work / f"fold{fold}-{name}", config, seeds=SEEDS, quiet=True)
+            result = robustness(data, options.work / f"fold{fold}-{name}", config, seeds=PUBLISHED_SEEDS, quiet=True)
             entry[f"mitr-dnet, {name}"] = result.aggregate
             entry[f"ridge, {name}"] = ridge(data, config)
         found["folds"].append(entry)

@@ -13,7 +13,8 @@ from mitr.export.checking import cost_of_int8
 from mitr.export.engine import OnnxEngine
 from mitr.export.exporting import export_onnx
 from mitr.export.network import OnnxNetwork
-from mitr.training.run import Run
+from mitr.files import write_json
+from mitr.runs.run import Run
 
 
 def main() -> None:
@@ -27,8 +28,8 @@ def main() -> None:
         found[folder.name] = costs(Run(folder))
         print(json.dumps({folder.name: found[folder.name]}), flush=True)
     first = Run(chosen.runs[0])
-    about = {"model": first.config.model.name, "data": first.about["data"]["name"], "runs": found}
-    chosen.out.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    about = {"model": first.config.model.name, "data": first.info.data.name, "runs": found}
+    write_json(chosen.out, about)
 
 
 def costs(run: Run) -> dict[str, Any]:

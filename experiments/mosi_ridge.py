@@ -19,10 +19,10 @@ from mitr.batches.examples import Examples
 from mitr.batches.hiding import hide
 from mitr.batches.sampler import LengthSortedBatches
 from mitr.batches.views import all_missing
+from mitr.bench.evaluate import data_facts
 from mitr.config import NormalizeConfig, TextConfig
 from mitr.data.normalize import Normalizer
 from mitr.data.store import Dataset
-from mitr.evaluation.evaluate import data_facts
 from mitr.evaluation.predicting import observed_shares
 from mitr.evaluation.summary import summarise
 from mitr.files import write_json

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from made import emotions, minilm, small, small_text
+from made_counts import decodings
 from made_faces import assets
 from made_talks import clips, talks_cache, talks_data, talks_run
 
@@ -23,5 +24,5 @@ def shared() -> Path:
     return folder
 
 
-__all__ = ["assets", "clips", "emotions", "minilm", "shared", "small", "small_text"]
+__all__ = ["assets", "clips", "decodings", "emotions", "minilm", "shared", "small", "small_text"]
 __all__ += ["talks_cache", "talks_data", "talks_run"]

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from mitr.config import MissingConfig, ModelConfig, NormalizeConfig, RunConfig, TextConfig, TrainConfig
+from mitr.config import MissingConfig, NormalizeConfig, TextConfig, TrainConfig
 from mitr.data.store import Dataset
 from mitr.data.synth import synthesise
+from mitr.runs.config import ModelConfig, RunConfig
 from mitr.text.encoder import TextEncoder
 
 

@@ -280,3 +280,19 @@ def rewritten(source: Path, path: Path, change: Callable[[Any], Any | None]) -> 
                 changed.stream = tracks[packet.stream_index]
                 output.mux(changed)
     return path
+
+
+def one_after_the_other(source: Path, path: Path, first: str) -> Path:
+    """Copy an MP4 file so that all of one stream, `audio` or `video`, lies before the other, and return its path."""
+    import av
+
+    def packets(given: Any) -> list[Any]:
+        return [packet for packet in given.demux() if packet.size]
+
+    options = {"options": {"movflags": "faststart"}, "container_options": {"max_interleave_delta": "1"}}
+    with av.open(str(source)) as given, av.open(str(path), "w", **options) as output:
+        tracks = {stream.index: output.add_stream_from_template(stream) for stream in given.streams}
+        for packet in sorted(packets(given), key=lambda packet: packet.stream.type != first):
+            packet.stream = tracks[packet.stream_index]
+            output.mux(packet)
+    return path

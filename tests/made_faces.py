@@ -1,8 +1,10 @@
 """Drawn faces that the face models take for real ones, so that tests need no footage."""
 
 import os
+import zipfile
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +19,7 @@ _CANVAS = 600  # a face is drawn on a square of this side, then shrunk, turned a
 
 
 class Frame(NamedTuple):
-    """What `mitr.media.decode` gives: a picture and when it is shown."""
+    """What a `mitr.media.video.pictures.FrameStream` gives: a picture and when it is shown."""
 
     time: float
     image: np.ndarray | None
@@ -218,3 +220,12 @@ def assets() -> None:
         if os.environ.get("CI") == "true":
             pytest.fail(str(error))
         pytest.skip(str(error))
+
+
+def bundle(folder: Path, **members: bytes) -> Path:
+    """A `face_landmarker.task` with these models inside."""
+    path = folder / "face_landmarker.task"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(f"{name}.tflite", data)
+    return path

@@ -10,9 +10,13 @@ import pytest
 from made import options
 from made_clips import speechlike, write_clip
 from made_faces import Drawn, picture
+from mitr.api import train
 from mitr.data.store import Dataset
-from mitr.media.extracting import extract
-from mitr.training.run import Run, train
+from mitr.media.dataset.extracting import extract
+from mitr.prediction.answer import Prediction
+from mitr.prediction.predictor import Predictor
+from mitr.runs.config import ModelConfig
+from mitr.runs.run import Run
 
 GOOD = ["I loved this film, it is wonderful", "a great story and great fun", "what a beautiful and happy ending"]
 BAD = ["I hated this film, it is terrible", "an awful story and no fun", "what an ugly and boring ending"]
@@ -22,6 +26,16 @@ SIZE = (320, 240)
 def words_for(label: float, number: int) -> str:
     """A sentence that fits a label."""
     return (GOOD if label > 0 else BAD)[number % 3]
+
+
+WORDS = words_for(2.0, 0)
+
+
+def half_width(predictor: Predictor, answer: Prediction) -> float:
+    """The half width of an answer's interval before it is cut to the scale."""
+    assert predictor.intervals is not None
+    observed = pd.DataFrame([{f"observed_{m}": share for m, share in answer.observed.items()}])
+    return float(predictor.intervals[1].half_width(observed)[0])
 
 
 @lru_cache(maxsize=256)  # drawing takes longer than encoding
@@ -77,5 +91,5 @@ def talks_data(assets: None, clips: Path, talks_cache: Path, tmp_path_factory: p
 def talks_run(talks_data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run that was trained on them."""
     config = options(8, lr=3e-3)
-    config.model.name = "mitr-dnet-plus"
+    config.model = ModelConfig("mitr-dnet-plus")
     return train(talks_data, tmp_path_factory.mktemp("talks") / "run", config, quiet=True)

@@ -11,6 +11,7 @@ from mitr.__main__ import COMMANDS, main, parser, places_first, spelled_out
 from mitr.data.store import Dataset
 
 WRITE_NOTHING = ("data inspect", "data verify", "assets fetch", "assets add", "features")
+TRAIN = ["train", "d", "--out", "x"]
 QUICK = ["--train.batch_size", "16", "--train.threads", "1", "--missing.validation_rates", "[0.0,0.5]", "--quiet"]
 
 
@@ -78,6 +79,29 @@ def test_a_config_file_and_options_over_it(small: Dataset, tmp_path: Path) -> No
     assert stored["missing"]["rate"] == 0.3
 
 
+def test_options_of_the_model_that_is_named(small: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "options.yaml"
+    config.write_text("model: {name: lmf, rank: 2}\nloss: {task_student: 0.5}\n")
+    words = ["train", str(small.folder), "--out", str(tmp_path / "run"), "--train.max_epochs", "1", *QUICK]
+    assert main([*words, "--config", str(config), "--model.text-hidden", "8"]) == 0
+    stored = json.loads((tmp_path / "run" / "run.json").read_text())["config"]
+    assert (stored["model"]["name"], stored["model"]["rank"], stored["model"]["text_hidden"]) == ("lmf", 2, 8)
+    assert stored["loss"] == {"task_student": 0.5}
+    config.write_text("model: {name: lmf, reversal: channel}\n")
+    assert main(["train", str(small.folder), "--out", str(tmp_path / "other"), "--config", str(config)]) == 2
+    assert "the model lmf has no option model.reversal" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
+
+
+def test_help_lists_the_options_of_the_model_that_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "--help", "--model.name", "tfr-net"])
+    said = capsys.readouterr().out
+    assert "--model.recurrent_layers" in said
+    assert "--loss.reconstruction_audio" in said
+    assert "--model.reversal" not in said
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -86,6 +110,23 @@ def test_a_config_file_and_options_over_it(small: Dataset, tmp_path: Path) -> No
         (["train"], "name a data set and a run folder"),
         (["train", "--resume", "nowhere"], "nowhere is not a mitr run"),
         (["train", "d", "--out", "x", "--missing.rate", "1.5"], "missing.rate is 1.5; it must lie in [0, 1]"),
+        (
+            ["train", "d", "--out", "x", "--model.name", "mult", "--model.reversal", "channel"],
+            "no option model.reversal",
+        ),
+        ([*TRAIN, "--model.name=mult", "--loss.simsiam", "7"], "no option loss.simsiam"),
+        (
+            ["train", "d", "--out", "x", "--model.name", "mult", "--model.teacher", "separate"],
+            "no option model.teacher",
+        ),
+        (
+            ["train", "d", "--out", "x", "--model.name", "mult", "--model.drop-head", "0"],
+            "it has is model.dropout_head",
+        ),
+        ([*TRAIN, "--model.name", "mutl"], "no model 'mutl' (did you mean mult?)"),
+        ([*TRAIN, "--model.name", "os:system"], "must be a subclass of mitr.models.base.Model"),
+        ([*TRAIN, "--model.name", "no_such_module:X"], "cannot be imported"),
+        (["bench", "d", "--out", "x", "--models", "mult", "--model.width", "20"], "the option of a single model"),
         (["evaluate", "nowhere", "--out", "x"], "nowhere is not a mitr run"),
         (["data", "import", "nowhere.pkl", "--out", "x"], "nowhere.pkl"),
         (["data", "inspect", "nowhere"], "nowhere"),

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from made import options
+from mitr.api import train
+from mitr.bench.evaluate import evaluate
 from mitr.data.importing import import_dataset
 from mitr.errors import MitrError
-from mitr.evaluation.evaluate import evaluate
 from mitr.text.encoder import TextEncoder
-from mitr.training.run import train
 
 TEXTS = ["a really wonderful film", "it was awful and far too long", "well", "I loved every minute of it", "so boring"]
 

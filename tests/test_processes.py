@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from mitr.bench.plan import Job
-from mitr.bench.work import Facts
-from mitr.config import RunConfig
-from mitr.processes import run_jobs
+from mitr.processes import JobResult, run_jobs
+from mitr.runs.config import RunConfig
 from working import act
 
 
@@ -16,8 +15,8 @@ def job(key: str) -> Job:
     return Job(key, "a", "data", "data", 0, "one-model", RunConfig(), ())
 
 
-def done_by(keys: list[str], folder: Path, workers: int) -> dict[str, Facts]:
-    found: dict[str, Facts] = {}
+def done_by(keys: list[str], folder: Path, workers: int) -> dict[str, JobResult]:
+    found: dict[str, JobResult] = {}
     run_jobs([job(key) for key in keys], folder, workers, lambda j, facts: found.update({j.key: facts}), act)
     return found
 
@@ -58,7 +57,7 @@ def test_the_environment_is_left_as_it_was(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_job_that_takes_too_long_is_ended(tmp_path: Path) -> None:
-    found: dict[str, Facts] = {}
+    found: dict[str, JobResult] = {}
     run_jobs([job("hangs"), job("a")], tmp_path, 1, lambda j, facts: found.update({j.key: facts}), act, seconds=3)
     assert found["hangs"] == {"status": "failed", "error": "it took longer than 3 s and was ended"}
     assert found["a"]["status"] == "ok"

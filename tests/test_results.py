@@ -147,3 +147,8 @@ def test_the_readme_shows_what_the_command_printed() -> None:
 def test_the_page_of_features_is_rendered_from_the_registry() -> None:
     script = DOCS / "results" / "feature_cards.py"
     assert (DOCS / "features.md").read_text(encoding="utf-8") == loaded(script).page(), "run `make results`"
+
+
+def test_the_options_of_models_are_those_of_their_files() -> None:
+    script = DOCS / "results" / "model_options.py"
+    assert (DOCS / "model_options.md").read_text(encoding="utf-8") == loaded(script).page(), "run `make results`"

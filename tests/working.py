@@ -6,11 +6,11 @@ import time
 from pathlib import Path
 
 from mitr.bench.plan import Job
-from mitr.bench.work import Facts
 from mitr.errors import MitrError
+from mitr.processes import JobResult
 
 
-def act(job: Job, folder: Path) -> Facts:
+def act(job: Job, folder: Path) -> JobResult:
     """Leave a trace of the job and do what its key says."""
     with (folder / "log.txt").open("a") as file:
         file.write(f"{job.key} {os.getpid()}\n")

@@ -12,6 +12,7 @@ from mitr.files import read_json, replacing
 
 KEYS = ["mae", "corr", "acc7", "acc5", "acc2_has0", "acc2_non0"]
 DIGITS = 5
+OF_ALL_MODELS = ("protocol", "training", "model", "headline", "reference", "clusters", "conditions")
 
 
 def main(folder: Path, out: Path) -> None:
@@ -35,7 +36,8 @@ def compact(folder: Path) -> dict[str, Any]:
         "code": sorted({job["git"]["commit"][:12] for job in good if job["git"]}),
         "failed": [job["key"] for job in jobs if job["status"] != "ok"],
         "protocols": [
-            of_protocol(*(_of(t, *part) for t in (results, comparisons, coverage, bins)), *part) for part in parts
+            of_protocol(_of(results, *part), _of(comparisons, *part), _of(coverage, *part), _of(bins, *part), *part)
+            for part in parts
         ],
         "shapley": {
             model: {m: _mean(rows["share"]) for m, rows in part.groupby("modality", sort=False)}
@@ -85,8 +87,7 @@ def of_protocol(
             "width": _by_condition(held, "width", names) if len(held) else None,
             "mae_by_label": {f"{c:g}": _number(v["mae"] / v["n"]) for c, v in weighted.iterrows()},
         }
-        kept = [name for name in row if name not in ("protocol", "training", "model", "headline", "reference")]
-        models[row["model"]] |= {name: _number(row[name]) for name in kept if name not in ("clusters", "conditions")}
+        models[row["model"]] |= {str(name): _number(value) for name, value in row.items() if name not in OF_ALL_MODELS}
     return {
         "protocol": protocol,
         "training": training,

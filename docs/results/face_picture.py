@@ -11,9 +11,9 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from made_faces import Drawn, Frames, picture  # noqa: E402
-from mitr.media.face import Face  # noqa: E402
-from mitr.media.geometry import COLUMNS, columns_of, step_of  # noqa: E402
-from mitr.media.vision import draw, landmarks_of  # noqa: E402
+from mitr.media.face.extractor import draw, landmarks_of  # noqa: E402
+from mitr.media.face.following import Face  # noqa: E402
+from mitr.media.face.geometry import COLUMNS, columns_of, measures_of  # noqa: E402
 
 FACES = (
     Drawn(),
@@ -31,7 +31,7 @@ def render(path: Path) -> None:
     """Write the picture."""
     frames = Frames([picture(face) for face in FACES])
     faces = landmarks_of(frames)
-    values = columns_of([None if face is None else step_of(face) for face in faces], frames.fps)
+    values = columns_of([None if face is None else measures_of(face) for face in faces], frames.fps)
     names = [column.name for column in COLUMNS]
     figure = Figure(figsize=(13.5, 3.9), dpi=120)
     FigureCanvasAgg(figure)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mitr.media.cards import card_of
+from mitr.media.dataset.cards import card_of
 from mitr.media.registry import EXTRACTORS, extractor_of
 
 HEAD = """# Features of clips

@@ -54,7 +54,8 @@ def filled(page: str) -> str:
     """The page with both tables as the registry has them."""
     for marker, lines in (("protocols", protocols_table()), ("conditions", conditions_table())):
         body = "\n".join([f"<!-- {marker} -->", *lines, f"<!-- /{marker} -->"])
-        page = re.sub(rf"<!-- {marker} -->.*?<!-- /{marker} -->", lambda _, body=body: body, page, flags=re.DOTALL)
+        literal = body.replace("\\", r"\\")
+        page = re.sub(rf"<!-- {marker} -->.*?<!-- /{marker} -->", literal, page, flags=re.DOTALL)
     return page
 
 

@@ -1,6 +1,5 @@
 """Render docs/results.md and its pictures from the result files beside this script; `make results` runs it."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 import benches  # noqa: E402  # beside this script
 import clips  # noqa: E402
+from benches import load  # noqa: E402
 
 DOCS = HERE.parent
 BARS = {"corr": (0.70, "at least"), "acc2_non0": (0.80, "at least"), "mae": (0.95, "at most")}
@@ -34,12 +34,6 @@ def main() -> None:
         (DOCS / "images" / name).write_bytes(png)
 
 
-def load(name: str) -> Any:
-    """A result file, or None while it does not exist."""
-    path = HERE / f"{name}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-
-
 def page() -> str:
     """The page as Markdown."""
     return "\n".join([INTRODUCTION, *mosi(), *benches.sections(), *ict_mmmo(), *defaults(), *clips.sections()]) + "\n"
@@ -48,7 +42,7 @@ def page() -> str:
 def mosi() -> list[str]:
     """CMU-MOSI: complete data, then over missing rates."""
     runs = {name: found for name in MOSI if (found := load(name)) is not None}
-    ridge, paper = load("mosi_ridge"), load("published")["auilc"]
+    ridge, paper = load("mosi_ridge"), benches.published_numbers()
     lines = [MOSI_HEAD, "### Complete test data", "", header(KEYS)]
     lines.append(row("Ridge on frozen, mean-pooled MiniLM", [value(ridge["by_rate"][0]["metrics"][k]) for k in KEYS]))
     for name, found in runs.items():
@@ -145,7 +139,7 @@ def complete(entry: dict[str, Any], key: str) -> float:
 
 def header(keys: list[str], first: str = "Model") -> str:
     """Head of a table of metrics."""
-    arrows = [f"{metric(k).label} {'↓' if metric(k).lower_is_better else '↑'}" for k in keys]
+    arrows = [metric(k).arrowed_label for k in keys]
     return f"| {first} | {' | '.join(arrows)} |\n|---|{'---|' * len(keys)}"
 
 

@@ -1,25 +1,32 @@
 """mitr: multimodal sentiment analysis that keeps working when text, audio or vision is missing."""
 
-from typing import Any
-
-__version__ = "0.1.0"
-__all__ = ["MitrError", "evaluate", "extract", "load", "open_dataset", "train"]
+from typing import TYPE_CHECKING
 
 from mitr.errors import MitrError
+from mitr.version import VERSION as __version__
+
+if TYPE_CHECKING:
+    from mitr.api import evaluate, load, resume, train
+    from mitr.data.store import Dataset as open_dataset
+    from mitr.media.dataset.extracting import extract
+
+__all__ = ["MitrError", "__version__", "evaluate", "extract", "load", "open_dataset", "resume", "train"]
 
 _PLACES = {
+    "evaluate": ("mitr.api", "evaluate"),
+    "extract": ("mitr.media.dataset.extracting", "extract"),
+    "load": ("mitr.api", "load"),
     "open_dataset": ("mitr.data.store", "Dataset"),
-    "train": ("mitr.training.run", "train"),
-    "evaluate": ("mitr.evaluation.evaluate", "evaluate"),
-    "extract": ("mitr.media.extracting", "extract"),
-    "load": ("mitr.training.run", "load"),
+    "resume": ("mitr.api", "resume"),
+    "train": ("mitr.api", "train"),
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _PLACES:
         raise AttributeError(f"module 'mitr' has no attribute {name!r}")
     from importlib import import_module
 
     module, attribute = _PLACES[name]
-    return getattr(import_module(module), attribute)  # torch and its kin are imported only when they are needed
+    value: object = getattr(import_module(module), attribute)  # torch is imported only when it is needed
+    return value

@@ -2,7 +2,8 @@
 
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from inspect import signature
 from io import TextIOWrapper
 
 from jsonargparse import ArgumentParser, Namespace
@@ -36,13 +37,22 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 
 YES_NO = {"overwrite", "quiet", "per_rate", "shapley", "text.finetune", "text.allow_download", "model.causal"}
-YES_NO |= {"model.skip_zero_positions", "own_labels", "force", "strict", "explain", "json", "speech.allow_download"}
-YES_NO |= {"int8_text"}
+YES_NO |= {
+    "model.skip_zero_positions",
+    "model.detach",
+    "model.released",
+    "own_labels",
+    "force",
+    "strict",
+    "explain",
+    "json",
+    "speech.allow_download",
+}
+YES_NO |= {"int8_text", "list"}
 
 
-def parser(words: Iterable[str] = ()) -> ArgumentParser:
+def parser(words: Sequence[str] = ()) -> ArgumentParser:
     """The command line as a parser; only commands among `words` get their options, since those take time to read."""
-    words = set(words)
     top = ArgumentParser(prog="mitr", description=mitr.__doc__, version=mitr.__version__)
     subcommands = top.add_subcommands(dest="command")
     places = {"": subcommands}
@@ -52,7 +62,7 @@ def parser(words: Iterable[str] = ()) -> ArgumentParser:
         places[group] = own.add_subcommands(dest="subcommand")
     for command, function in COMMANDS.items():
         group, _, name = command.rpartition(" ")
-        own = _parser_of(function) if name in words else ArgumentParser()
+        own = _parser_of(function, words) if name in words else ArgumentParser()
         places[group].add_subcommand(name, own, help=first_line(function))
     return top
 
@@ -70,7 +80,12 @@ def main(arguments: list[str] | None = None) -> int:
         command, chosen = options.command, options[options.command]
         if command in GROUPS:
             command, chosen = f"{command} {chosen.subcommand}", chosen[chosen.subcommand]
-        COMMANDS[command](**_plain(chosen))
+        function = COMMANDS[command]
+        if "model" in signature(function).parameters:
+            from mitr.commands.model_options import chosen_model  # which needs torch
+
+            chosen.model = chosen_model(chosen)
+        function(**_plain(chosen))
     except MitrError as error:
         print(f"mitr: error: {error}", file=sys.stderr)
         return 2
@@ -97,12 +112,12 @@ def spelled_out(arguments: list[str]) -> list[str]:
 
 
 def places_first(words: list[str]) -> list[str]:
-    """The files of `predict` and the folders of `bench` before the options, between which they may stand.
+    """`predict`'s files, `bench`'s folders and `reproduce`'s row before the options, between which they may stand.
 
     Args:
         words: as `spelled_out` gives them: an option that is no yes/no one has one value, behind = or as the next word.
     """
-    if words[:1] not in (["predict"], ["bench"]) or "--" in words:
+    if words[:1] not in (["predict"], ["bench"], ["reproduce"]) or "--" in words:
         return words
     places, options, rest = [], [], iter(words[1:])
     for word in rest:
@@ -115,15 +130,21 @@ def places_first(words: list[str]) -> list[str]:
     return [words[0], *places, *options]
 
 
-def _parser_of(function: Callable[..., None]) -> ArgumentParser:
+def _parser_of(function: Callable[..., None], words: Sequence[str]) -> ArgumentParser:
     own = ArgumentParser(description=first_line(function))
     own.add_argument("--config", action="config", help="YAML or JSON file with any of these options.")
     if function is runs.train_run:  # DATA may be left out with --resume
-        own.add_function_arguments(function, skip={"data"})
+        own.add_function_arguments(function, skip={"data", "model"})
         own.add_argument("data", nargs="?", type=str, help="the data set's folder; with --resume only if it has moved")
     elif function is benchmarks.bench:
+        from mitr.commands.model_options import refuse_model_options
+
+        refuse_model_options(words)
         own.add_function_arguments(function, skip={"data"})
         own.add_argument("data", nargs="+", type=str, help="folders of data sets, or of the folds of one")
+    elif function is benchmarks.reproduce:
+        own.add_argument("experiment", nargs="?", type=str, help="a published row or table, or a YAML file with a row")
+        own.add_function_arguments(function, skip={"experiment"})
     elif function is clips.predict:
         own.add_argument("run", type=str, help="the run folder")
         own.add_argument("files", nargs="*", type=str, help="video or audio files; none with --text")
@@ -131,7 +152,12 @@ def _parser_of(function: Callable[..., None]) -> ArgumentParser:
     elif function is clips.features_list:
         own.add_argument("extractor", nargs="?", type=str, help="its name; without it, all are listed")
     else:
-        own.add_function_arguments(function, as_positional=True)
+        skip: set[str | int] = {name for name in signature(function).parameters if name == "model"}
+        own.add_function_arguments(function, as_positional=True, skip=skip)
+    if "model" in signature(function).parameters:
+        from mitr.commands.model_options import add_model_options
+
+        add_model_options(own, words)
     return own
 
 

@@ -1,10 +1,10 @@
-"""Every option of a run, in small dataclasses; importing this module costs nothing.
+"""The options that all models share, section by section; importing this module costs nothing.
 
-The command line, YAML files and the run folder's `config.json` are these classes, section by section.
+Options of single models stand in their files (`mitr.models`); `mitr.runs.config` puts all of them together.
 """
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from mitr.errors import MitrError
 
@@ -18,76 +18,6 @@ PUBLISHED_SEEDS = (
 def _check(condition: bool, message: str) -> None:
     if not condition:
         raise MitrError(message)
-
-
-@dataclass
-class ModelConfig:
-    """The network.
-
-    Args:
-        name: a model of the registry (`mitr-dnet`).
-        reversal: what the backward stream of MIB-TRL sees: `time` (the sequence reversed inside its true length, as
-            the paper says) or `channel` (features flipped, as the release does).
-        causal: the unimodal encoders look only at earlier steps, as in the release.
-        skip_zero_positions: steps whose first feature is 0 get no position, as in the release.
-        dropout_text: attention dropout of the text encoder layer (published .3).
-        dropout_audio: the same for audio (published .2).
-        dropout_vision: the same for vision (published 0).
-        dropout_embedding: dropout on the unimodal encoders' input (published .2).
-        dropout_head: dropout before the last layer (published .5).
-        teacher: `shared` weights with the student (as released), or `separate`: a teacher trained first on the
-            complete views and then frozen.
-        fusion: `transformer` (TF, as published), or `mean` of the modalities' states, which has no weights.
-        options: a rival's own options by name (its file in `mitr.models` lists them), instead of its released sizes.
-    """
-
-    name: str = "mitr-dnet"
-    reversal: Literal["time", "channel"] = "time"
-    causal: bool = False
-    skip_zero_positions: bool = False
-    dropout_text: float = 0.3
-    dropout_audio: float = 0.2
-    dropout_vision: float = 0.0
-    dropout_embedding: float = 0.2
-    dropout_head: float = 0.5
-    teacher: Literal["shared", "separate"] = "shared"
-    fusion: Literal["transformer", "mean"] = "transformer"
-    options: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for part in ("text", "audio", "vision", "embedding", "head"):
-            rate = getattr(self, f"dropout_{part}")
-            _check(0 <= rate < 1, f"model.dropout_{part} is {rate}; it must lie in [0, 1)")
-
-
-@dataclass
-class LossConfig:
-    """The weight of each loss term (0 switches it off; docs/method.md).
-
-    Args:
-        task_student: L1 of the incomplete view's prediction.
-        task_teacher: L1 of the complete view's prediction.
-        simsiam: SimSiam between the views, per modality.
-        reconstruction: smooth-L1 of what was dropped, per modality.
-        distill_fused: teacher's fusion to the student's modalities (L_ts of TF).
-        distill_unimodal: teacher's modality to the student's (L_ts of MIB).
-        invariance: student's fusion to the student's modalities (L_ss of TF).
-        unimodal: each modality's own label, where the data have them (CH-SIMS), from that modality alone; only for
-            models that can learn from them.
-    """
-
-    task_student: float = 1.0
-    task_teacher: float = 1.0
-    simsiam: float = 1.0
-    reconstruction: float = 1.0
-    distill_fused: float = 0.3
-    distill_unimodal: float = 0.3
-    invariance: float = 0.3
-    unimodal: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name, weight in asdict(self).items():
-            _check(weight >= 0, f"loss.{name} is {weight}; a weight must not be negative")
 
 
 @dataclass
@@ -320,34 +250,3 @@ class ImbalanceConfig:
         _check(self.bound >= 1, f"imbalance.bound is {self.bound}; it must be at least 1")
         for name in ("sigma", "noise"):
             _check(getattr(self, name) > 0, f"imbalance.{name} is {getattr(self, name)}; it must be above 0")
-
-
-@dataclass
-class RunConfig:
-    """All sections of a training run."""
-
-    model: ModelConfig = field(default_factory=ModelConfig)
-    loss: LossConfig = field(default_factory=LossConfig)
-    text: TextConfig = field(default_factory=TextConfig)
-    missing: MissingConfig = field(default_factory=MissingConfig)
-    normalize: NormalizeConfig = field(default_factory=NormalizeConfig)
-    train: TrainConfig = field(default_factory=TrainConfig)
-    imbalance: ImbalanceConfig = field(default_factory=ImbalanceConfig)
-
-    def to_json(self) -> dict[str, Any]:
-        """A plain dictionary, section by section."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any], where: str = "config.json") -> "RunConfig":
-        """Rebuild from `to_json`.
-
-        Raises:
-            MitrError: an unknown section or option, or a value out of range.
-        """
-        sections = {"model": ModelConfig, "loss": LossConfig, "text": TextConfig, "missing": MissingConfig}
-        sections |= {"normalize": NormalizeConfig, "train": TrainConfig, "imbalance": ImbalanceConfig}
-        try:
-            return cls(**{name: sections[name](**options) for name, options in value.items()})
-        except (KeyError, TypeError) as error:
-            raise MitrError(f"{where}: not a run configuration of this version: {error}") from None

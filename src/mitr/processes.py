@@ -16,7 +16,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from mitr.errors import MitrError
 
 Job = TypeVar("Job")
-Facts = dict[str, Any]
+JobResult = dict[str, Any]  # `status` is ok, or failed with `error` and `traceback`; the rest is the job's
 STARTS = threading.Lock()  # one at a time
 BEGUN = "begun"  # what a process says when it begins with a job
 STARTING = 60.0  # seconds that a process may take until it begins
@@ -36,8 +36,8 @@ def run_jobs(
     jobs: Iterable[Job],
     folder: Path,
     workers: int,
-    done: Callable[[Job, Facts], None],
-    work: Callable[[Job, Path], Facts],
+    done: Callable[[Job, JobResult], None],
+    work: Callable[[Job, Path], JobResult],
     seconds: float | None = None,
 ) -> None:
     """Do all jobs.
@@ -88,7 +88,7 @@ def run_jobs(
                 process.join()
 
 
-def _start(context: Any, folder: Path, work: Callable[[Any, Path], Facts]) -> tuple[Any, Connection]:
+def _start(context: Any, folder: Path, work: Callable[[Any, Path], JobResult]) -> tuple[Any, Connection]:
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, folder, work, os.getpid()), daemon=True)
     with _without_script():
@@ -97,7 +97,7 @@ def _start(context: Any, folder: Path, work: Callable[[Any, Path], Facts]) -> tu
     return process, ours
 
 
-def _serve(line: Connection, folder: Path, work: Callable[[Any, Path], Facts], parent: int) -> None:
+def _serve(line: Connection, folder: Path, work: Callable[[Any, Path], JobResult], parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interruption means
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     while True:

@@ -13,10 +13,11 @@ import pytest
 
 from mitr.__main__ import main
 from mitr.bench.experiments import DataFile, Experiment
-from mitr.bench.reproduce import as_markdown, compare, reproduce
-from mitr.config import EncoderChoice, MissingConfig, RunConfig, TextConfig
+from mitr.bench.reproduce import as_markdown, compare_with_published, reproduce
+from mitr.config import EncoderChoice, MissingConfig, TextConfig
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
+from mitr.runs.config import RunConfig
 
 DIGEST = "ab" * 32
 ROW = Experiment(
@@ -47,20 +48,22 @@ def table(values: dict[str, list[float]], **about: Any) -> pd.DataFrame:
 
 
 def test_verdicts_by_direction_and_tolerance() -> None:
-    found = compare(ROW, table({"mae": [0.8, 0.9, 0.7], "corr": [0.4, 0.44, 0.36], "acc5": [0.31, 0.33, 0.32]}))
+    found = compare_with_published(
+        ROW, table({"mae": [0.8, 0.9, 0.7], "corr": [0.4, 0.44, 0.36], "acc5": [0.31, 0.33, 0.32]})
+    )
     mae, corr, acc5, acc7 = found
     assert (mae.ours, mae.std, mae.difference) == pytest.approx((0.8, 0.1, -0.2))
     assert (corr.ours, corr.std, corr.difference) == pytest.approx((0.4, 0.04, -0.1))
     assert acc5.difference == pytest.approx(0.02)  # as much as the tolerance
     assert [row.verdict for row in found] == ["better", "worse", "within", "not measured"]
     assert (acc7.ours, acc7.std, acc7.difference, acc7.seeds) == (None, None, None, 0)
-    other_side = compare(ROW, table({"mae": [1.2], "corr": [0.6], "acc5": [0.281], "acc7": [0.2]}))
+    other_side = compare_with_published(ROW, table({"mae": [1.2], "corr": [0.6], "acc5": [0.281], "acc7": [0.2]}))
     assert [row.verdict for row in other_side] == ["worse", "better", "within", "worse"]
     assert {row.std for row in other_side} == {None}
 
 
 def test_on_other_data_nothing_is_within() -> None:
-    found = compare(ROW, table({"mae": [1.0, 1.0], "corr": [0.1]}), same_data=False)
+    found = compare_with_published(ROW, table({"mae": [1.0, 1.0], "corr": [0.1]}), same_data=False)
     assert [row.verdict for row in found] == ["other data", "other data", "not measured", "not measured"]
 
 
@@ -76,7 +79,7 @@ def test_on_other_data_nothing_is_within() -> None:
 )
 def test_other_rows_of_the_table_are_passed_over(other: dict[str, Any]) -> None:
     results = pd.concat([table({"mae": [1.0, 1.1]}), table({"mae": [5.0]}, **other)], ignore_index=True)
-    (row, *_) = compare(ROW, results)
+    (row, *_) = compare_with_published(ROW, results)
     assert (row.ours, row.seeds) == (pytest.approx(1.05), 2)
 
 
@@ -92,11 +95,11 @@ def test_complete_is_rate_zero_and_mean_is_the_mean() -> None:
     )
     for protocol, ours in (("complete", 0.7), ("auilc", 1.1), ("mean", 1.2)):
         row = replace(ROW, protocol=protocol, training="one-model", published={"mae": 1.0})
-        assert compare(row, results)[0].ours == ours
+        assert compare_with_published(row, results)[0].ours == ours
 
 
 def test_an_undefined_value_is_left_out() -> None:
-    found = compare(ROW, table({"corr": [0.5, float("nan"), 0.52]}))
+    found = compare_with_published(ROW, table({"corr": [0.5, float("nan"), 0.52]}))
     assert (found[1].ours, found[1].seeds, found[1].verdict) == (pytest.approx(0.51), 2, "within")
 
 
@@ -155,10 +158,10 @@ def test_runs_the_row_and_writes_the_comparison(bench: Bench, small: Dataset, tm
         "quiet": True,
         "command": "mitr reproduce row",
     }
-    assert [row.verdict for row in found.rows] == ["within", "within", "better", "not measured"]
+    assert [row.verdict for row in found.metrics] == ["within", "within", "better", "not measured"]
     assert (found.notes, found.failed) == ([], 0)
     written = json.loads((tmp_path / "out" / "reproduction.json").read_text())
-    assert [row["verdict"] for row in written["rows"]] == [row.verdict for row in found.rows]
+    assert [row["verdict"] for row in written["rows"]] == [row.verdict for row in found.metrics]
     assert written["rows"][0]["difference"] == pytest.approx(0.05)
     assert written["config"]["text"]["encoder"] == "bert-base-uncased"
     assert written["measured_on"]["name"] == small.info.source.name
@@ -174,7 +177,7 @@ def test_complete_runs_one_model_that_misses_nothing(bench: Bench, small: Datase
     found = reproduce(row, small.folder, tmp_path / "out", quiet=True)
     (call,) = bench.calls
     assert (call["protocols"], call["per_rate"], call["config"].missing.schedule) == (["auilc"], False, "none")
-    assert {r.verdict for r in found.rows} == {"not measured"}  # the made table has no rate 0
+    assert {r.verdict for r in found.metrics} == {"not measured"}  # the made table has no rate 0
 
 
 def test_other_data_are_warned_of(bench: Bench, small: Dataset, tmp_path: Path) -> None:
@@ -182,7 +185,7 @@ def test_other_data_are_warned_of(bench: Bench, small: Dataset, tmp_path: Path) 
     with pytest.warns(UserWarning, match="not comparable") as caught:
         found = reproduce(row, small.folder, tmp_path / "out", quiet=True)
     assert DIGEST in str(caught[0].message)
-    assert [r.verdict for r in found.rows] == ["other data"] * 3 + ["not measured"]
+    assert [r.verdict for r in found.metrics] == ["other data"] * 3 + ["not measured"]
     assert "**the numbers are not comparable" in (tmp_path / "out" / "reproduction.md").read_text()
 
 
@@ -192,14 +195,14 @@ def test_the_papers_own_file_is_known_by_its_hash(bench: Bench, small: Dataset, 
     about["source"]["sha256"] = DIGEST
     (tmp_path / "data" / "dataset.json").write_text(json.dumps(about))
     row = replace(ROW, data=DataFile("A set", "a.pkl", DIGEST))
-    assert reproduce(row, tmp_path / "data", tmp_path / "out", quiet=True).rows[0].verdict == "within"
+    assert reproduce(row, tmp_path / "data", tmp_path / "out", quiet=True).metrics[0].verdict == "within"
 
 
 def test_another_encoder_is_used_and_noted(bench: Bench, small: Dataset, tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="'minilm'; the experiment names 'bert-base-uncased'"):
         found = reproduce(ROW, small.folder, tmp_path / "out", text=EncoderChoice("minilm"), quiet=True)
     assert bench.calls[0]["config"].text == TextConfig("minilm")
-    assert found.rows[0].verdict == "within"  # it may be the same encoder in a folder
+    assert found.metrics[0].verdict == "within"  # it may be the same encoder in a folder
     reproduce(ROW, small.folder, tmp_path / "out", text=EncoderChoice(allow_download=True), quiet=True)
     assert bench.calls[1]["config"].text == TextConfig("bert-base-uncased", allow_download=True)
 
@@ -207,7 +210,7 @@ def test_another_encoder_is_used_and_noted(bench: Bench, small: Dataset, tmp_pat
 def test_the_command(
     bench: Bench, small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(Path(__file__).parents[2])
+    monkeypatch.chdir(tmp_path)
     words = ["reproduce", "wang2025_misa_mosi_auilc", "--out", str(tmp_path / "out")]
     assert main(words) == 2
     said = capsys.readouterr().err

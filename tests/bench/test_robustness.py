@@ -10,8 +10,8 @@ from mitr.bench.robustness import robustness
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
 from mitr.files import read_json, write_json
-from mitr.training import run as runs
-from mitr.training.run import Run
+from mitr.runs.run import Run
+from mitr.training.train import train
 
 
 def test_one_model_for_all_rates(small: Dataset, tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_called_again_it_goes_on_and_repeats_nothing(
     import mitr.bench.work as module
 
     trained: list[Path] = []
-    original = runs.train
+    original = train
 
     def stop_at_second(data: Dataset, out: Path, *args: object, **more: object) -> Run:
         if len(trained) == 1:
@@ -117,10 +117,10 @@ def test_a_folder_that_an_older_version_began_goes_on(
     fresh = robustness(small, tmp_path / "fresh", options(1), seeds=(1, 2), rates=rates, quiet=True)
     plan = {key: value for key, value in read_json(fresh.folder / "plan.json").items() if key != "protocol"}
     write_json(out / "plan.json", plan)
-    run = runs.train(small, out / "runs" / "seed-1", Run(fresh.folder / "runs" / "seed-1").config, quiet=True)
+    run = train(small, out / "runs" / "seed-1", Run(fresh.folder / "runs" / "seed-1").config, quiet=True)
     pd.DataFrame({"id": ["old"]}).to_parquet(run.folder / "predictions-test.parquet")
     trained: list[str] = []
-    original = runs.train
+    original = train
 
     def count(data: Dataset, place: Path, *args: object, **more: object) -> Run:
         trained.append(place.name)

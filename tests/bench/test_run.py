@@ -12,13 +12,13 @@ import pytest
 from made import options
 from mitr.__main__ import main
 from mitr.bench import jobs as jobs_module
+from mitr.bench.evaluate import evaluate
 from mitr.bench.plan import Job
 from mitr.bench.run import BenchResult, run_bench
-from mitr.bench.work import Facts
 from mitr.data.store import Dataset
 from mitr.data.synth import synthesise
 from mitr.errors import MitrError
-from mitr.evaluation.evaluate import evaluate
+from mitr.processes import JobResult
 
 CONFIG = replace(options(epochs=1), train=replace(options(epochs=1).train, max_epochs=1))
 
@@ -158,8 +158,8 @@ def test_a_failed_fold_leaves_its_seed_out_of_the_tables(
     other = synthesise(tmp_path / "other", train=32, valid=12, test=12, seed=5)
     true = jobs_module.run_jobs
 
-    def broken(jobs: list[Job], out: Path, workers: int, done: Callable[[Job, Facts], None], work: object) -> None:
-        def told(job: Job, facts: Facts) -> None:
+    def broken(jobs: list[Job], out: Path, workers: int, done: Callable[[Job, JobResult], None], work: object) -> None:
+        def told(job: Job, facts: JobResult) -> None:
             failed = {"status": "failed", "error": "a [/bracket] in the text"}
             done(job, failed if (job.data_name, job.seed) == ("second", 1) else facts)
 

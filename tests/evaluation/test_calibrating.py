@@ -9,12 +9,13 @@ import pandas as pd
 import pytest
 
 from made import options
+from mitr.api import train
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
 from mitr.evaluation import calibrating
 from mitr.evaluation.calibrating import calibrated, level_across_videos
 from mitr.evaluation.conformal import Conformal
-from mitr.training.run import Run, train
+from mitr.runs.run import Run
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,6 @@ from torch import Tensor
 from mitr.batches.examples import Examples
 from mitr.batches.hiding import hide
 from mitr.batches.views import Steps, Targets, View
-from mitr.config import LossConfig, ModelConfig
 from mitr.data.normalize import Normalizer
 from mitr.data.schema import MODALITIES
 from mitr.data.store import Dataset
@@ -31,7 +30,7 @@ from mitr.models.base import Model
 from mitr.models.network import Network
 from mitr.models.registry import build_model
 from mitr.text.encoder import TextEncoder
-from mitr.text.memory import MEMORY
+from mitr.text.state_cache import TEXT_STATES
 
 VALUES = [f"shapley_{m}" for m in MODALITIES]
 PRIOR = 0.25
@@ -145,7 +144,7 @@ def real(data: Dataset, name: str = "mitr-dnet") -> Network:
     dims = {m: about.dim or 0 for m, about in data.info.modalities.items()}
     task = Classification(classes) if classes else None
     prior = np.log(np.arange(1, 5) / 10).tolist() if classes else PRIOR
-    return Network(build_model(dims, ModelConfig(name=name), LossConfig(), task), prior=prior).eval()
+    return Network(build_model(name, dims, task=task), prior=prior).eval()
 
 
 def by_hand(network: Network, examples: Examples, condition: Condition) -> pd.DataFrame:
@@ -255,12 +254,12 @@ def test_classes_are_explained_by_the_probability_of_the_answer(emotions: Datase
 def test_a_frozen_encoder_reads_each_text_once(
     small_text: Dataset, minilm: TextEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(MEMORY, "sets", OrderedDict())
+    monkeypatch.setattr(TEXT_STATES, "sets", OrderedDict())
     monkeypatch.setattr(minilm, "known", {})
     examples = Examples(small_text, small_text.indices("test"), Normalizer({}), minilm, ("text", "audio"))
     dims = {"text": minilm.dim, "audio": small_text.info.modalities["audio"].dim or 0}
     torch.manual_seed(0)
-    network = Network(build_model(dims, ModelConfig(), LossConfig()), minilm, prior=PRIOR).eval()
+    network = Network(build_model("mitr-dnet", dims), minilm, prior=PRIOR).eval()
     encode = minilm._encode
     read: list[int] = []
     ticks: list[int] = []

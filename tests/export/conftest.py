@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from made import options
+from mitr.api import train
 from mitr.data.store import Dataset
 from mitr.export.exporting import export_onnx
-from mitr.training.run import Run, train
+from mitr.runs.config import ModelConfig
+from mitr.runs.run import Run
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +32,7 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def words_run(small_text: Dataset, tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Words through an encoder that was fine-tuned, hidden tokens left out; exported in its folder."""
     config = options(1, finetune=True, lr=3e-3)
-    config.model.name, config.text.encoder, config.text.max_tokens = "mitr-dnet-plus", str(tiny_bert), 30
+    config.model, config.text.encoder, config.text.max_tokens = ModelConfig("mitr-dnet-plus"), str(tiny_bert), 30
     run = train(small_text, tmp_path_factory.mktemp("export") / "words", config, quiet=True)
     export_onnx(run)
     return run
@@ -40,7 +42,7 @@ def words_run(small_text: Dataset, tiny_bert: Path, tmp_path_factory: pytest.Tem
 def classes_run(emotions: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Classes, text as embeddings; exported in its folder."""
     config = options(1)
-    config.model.name = "tfn"
+    config.model = ModelConfig("tfn")
     run = train(emotions, tmp_path_factory.mktemp("export") / "classes", config, quiet=True)
     export_onnx(run)
     return run

@@ -23,10 +23,10 @@ from mitr.evaluation.shapley import COMPLETE, shapley
 from mitr.export import engine as engines
 from mitr.export.engine import OnnxEngine, session
 from mitr.export.network import OnnxNetwork, onnx_network
-from mitr.media.captions import Transcript
 from mitr.media.reading import Reading, Track
-from mitr.prediction.moments import moments_of
-from mitr.training.run import Run
+from mitr.media.words.captions import Transcript
+from mitr.prediction.moments import moments_of, parts_of
+from mitr.runs.run import Run
 
 ODD = ["", "  ", "Grüße, it's GREAT!!", "你好 world", "a" * 300, "[SEP] well [UNK] ☃", "word " * 40, "tab\tand\nline"]
 
@@ -52,7 +52,7 @@ def as_the_run(ours: pd.DataFrame, theirs: pd.DataFrame) -> None:
 
 
 def test_predictions_at_all_rates(words_run: Run, exported: OnnxNetwork, small_text: Dataset) -> None:
-    network = words_run.network()
+    network = words_run.load_network()
     tables = [
         predict_at_rates(net, words_run.examples(small_text, "test", net), (0.0, 0.4, 1.0), batch_size=5)
         for net in (exported, network)
@@ -65,7 +65,7 @@ def test_predictions_at_all_rates(words_run: Run, exported: OnnxNetwork, small_t
 
 
 def test_explanations(words_run: Run, exported: OnnxNetwork, small_text: Dataset) -> None:
-    network = words_run.network()
+    network = words_run.load_network()
     as_the_run(*(shapley(net, words_run.examples(small_text, "test", net)) for net in (exported, network)))
 
 
@@ -75,20 +75,21 @@ def test_moments_of_a_clip(words_run: Run, exported: OnnxNetwork) -> None:
     words = Transcript("what a wonderful film", (), (), "given")
     reading = Reading(Path("clip.mp4"), "", 2.0, tracks, {"vision": "no video stream"}, words)
     sample = Sample("clip", "test", None, reading.text, {"audio": tracks["audio"].values})
-    facts = words_run.about["network"]["modalities"]
-    about = {m: Modality("raw") if m == "text" else Modality("features", facts[m]["dim"]) for m in facts}
+    facts = words_run.info.network.modalities
+    about = {m: Modality("raw") if m == "text" else Modality("features", facts[m].dim) for m in facts}
     data = HeldDataset([sample], DatasetInfo("clip", (-3, 3), about, Source("clip", "clip")))
-    networks = exported, words_run.network()
-    found = [
-        {moment[:3]: moment.change for moment in moments_of(net, words_run.examples(data, "test", net), reading, 9)}
-        for net in networks
-    ]
+    found = []
+    for net in (exported, words_run.load_network()):
+        parts = parts_of(net, reading)
+        conditions = [COMPLETE, *(part.condition() for part in parts)]
+        whole, *rest = predict_under(net, words_run.examples(data, "test", net), conditions)["prediction"]
+        found.append({moment[:3]: moment.change for moment in moments_of(parts, whole, rest, shown=9)})
     assert len(found[0]) > 2
     assert found[0] == pytest.approx(found[1], abs=1e-4)
 
 
 def test_words_become_the_same_tokens(words_run: Run, exported: OnnxNetwork) -> None:
-    theirs = words_run.network().text
+    theirs = words_run.load_network().text
     assert exported.text is not None
     assert theirs is not None
     ours, cut = exported.text.tokenise(ODD)
@@ -128,7 +129,7 @@ def test_a_text_that_was_read_is_not_read_again(
 
 
 def test_the_engine_answers_about_samples(words_run: Run, small_text: Dataset) -> None:
-    network = words_run.network()
+    network = words_run.load_network()
     table = predict_under(network, words_run.examples(small_text, "test", network), [COMPLETE])
     engine = OnnxEngine(words_run.folder / "onnx", threads=1)
     samples = samples_of(small_text, "test")
@@ -160,13 +161,13 @@ def test_the_engine_takes_token_ids_as_well(words_run: Run) -> None:
 
 
 def test_classes_have_probabilities(classes_run: Run, emotions: Dataset) -> None:
-    network = classes_run.network()
+    network = classes_run.load_network()
     table = predict_under(network, classes_run.examples(emotions, "test", network), [COMPLETE])
     as_the_run(
         predict_under(onnx_network(classes_run), classes_run.examples(emotions, "test", network), [COMPLETE]), table
     )
     answers = OnnxEngine(classes_run.folder / "onnx").predict(samples_of(emotions, "test"), batch_size=7)
-    columns = [f"probability_{name}" for name in classes_run.about["network"]["classes"]]
+    columns = [f"probability_{name}" for name in classes_run.info.network.classes]
     assert answers.probabilities is not None
     np.testing.assert_allclose(answers.probabilities, table[columns], rtol=0, atol=1e-4)
     assert answers.prediction.tolist() == table["prediction"].tolist()

@@ -14,6 +14,7 @@ import pytest
 
 from made import options
 from mitr.__main__ import main, parser, spelled_out
+from mitr.api import train
 from mitr.commands.exporting import told
 from mitr.data.store import Dataset, Sample
 from mitr.errors import MitrError
@@ -25,7 +26,9 @@ from mitr.export.exporting import data_of, export_onnx
 from mitr.export.graphs import ModelGraph, TextGraph, write_graph
 from mitr.export.network import OnnxNetwork
 from mitr.files import sha256
-from mitr.training.run import Run, train
+from mitr.models.mult import MultOptions
+from mitr.runs.config import ModelConfig
+from mitr.runs.run import Run
 
 WITH_TEXT = {
     "README.md",
@@ -53,7 +56,7 @@ def test_the_folder_has_all_that_an_answer_takes(words_run: Run, classes_run: Ru
     assert about["text"]["name"] == "tiny"  # not the folder of this machine
     assert about["text"]["hidden"] == "skip"
     assert about["text"]["max_tokens"] == 30
-    assert about["prior"] == words_run.about["network"]["prior"]
+    assert about["prior"] == words_run.info.network.prior
     assert about["int8"] is None
     assert 0 <= about["parity"]["max_difference"] < 1e-4
     assert (folder / "conformal.json").read_bytes() == (words_run.folder / "conformal.json").read_bytes()
@@ -106,7 +109,7 @@ def test_int8_costs_what_the_export_says(words_run: Run, small_text: Dataset, in
     cost = json.loads((int8.folder / "onnx.json").read_text())["int8"]
     exact, rough = (
         predict_under(network, words_run.examples(small_text, "valid", network), [COMPLETE])
-        for network in (words_run.network(), OnnxNetwork(OnnxEngine(int8.folder, 1)))
+        for network in (words_run.load_network(), OnnxNetwork(OnnxEngine(int8.folder, 1)))
     )
     apart = (exact["prediction"] - rough["prediction"]).abs()
     mae = [(table["prediction"] - table["label"]).abs().mean() for table in (exact, rough)]
@@ -170,9 +173,9 @@ def test_int8_is_for_text_encoders(classes_run: Run, tmp_path: Path) -> None:
 
 def test_answers_that_depend_on_padding_are_refused(small: Dataset, tmp_path: Path) -> None:
     config = options(1)
-    config.model.name, config.model.options = "mult", {"released": True, "layers": 1, "width": 4, "heads": 1}
+    config.model = ModelConfig("mult", MultOptions(released=True, layers=1, width=4, heads=1))
     run = train(small, tmp_path / "run", config, quiet=True, calibrate=False)
-    with pytest.raises(MitrError, match=r"under model\.options\.released padding counts like real steps"):
+    with pytest.raises(MitrError, match=r"under model\.released padding counts like real steps"):
         export_onnx(run)
 
 

@@ -9,18 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from mitr.batches.views import Steps
-from mitr.config import LossConfig, ModelConfig, TextConfig
+from mitr.config import TextConfig
 from mitr.errors import MitrError
 from mitr.export.engine import session
 from mitr.export.graphs import ModelGraph, TextGraph, write_graph
 from mitr.losses.task import Classification
 from mitr.models.base import Model
+from mitr.models.crossmodal import CrossmodalOptions
 from mitr.models.network import Network
-from mitr.models.registry import MODELS, build_model
+from mitr.models.registry import MODELS, build_model, model_class
 from mitr.models.yardsticks import Solved
-from mitr.nn.crossmodal import CrossmodalOptions
+from mitr.testing.views import DIMS, choose, drop_half, make_view, pad, take_away
 from mitr.text.encoder import TextEncoder
-from models.made import DIMS, choose, drop_half, make_view, pad, take_away
 
 PRIOR = 0.25
 SMALL = {name: {"layers": 1} for name in ("emt-dlfr", "mult", "tfr-net")}  # what repeats is exported once or twice
@@ -33,8 +33,8 @@ ABSENT = {"text": (3,), "audio": (0,)}
 def built(name: str, task: Classification | None = None) -> Model:
     """A model of text and audio, with weights that make it heed everything."""
     torch.manual_seed(0)
-    config = ModelConfig(name=name, options=SMALL.get(name, {}))
-    model = build_model({m: DIMS[m] for m in LENGTHS}, config, LossConfig(), task)
+    options = model_class(name).options_class(**SMALL.get(name, {}))
+    model = build_model(name, {m: DIMS[m] for m in LENGTHS}, options, task)
     for part, tensor in model.state_dict().items():
         if part.endswith("running_var"):
             tensor.uniform_(0.5, 1.5)

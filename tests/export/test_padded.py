@@ -5,14 +5,13 @@ import torch
 from torch import Tensor, nn
 
 from mitr.batches.views import Steps, in_front
-from mitr.config import LossConfig, ModelConfig
 from mitr.export.graphs import in_front as in_front_of_graph
 from mitr.export.padded import PaddedPooled, PaddedTemporal, PaddedUnimodal, mirrored, padded
 from mitr.models.registry import build_model
 from mitr.nn.temporal import BidirectionalTemporal
 from mitr.nn.unimodal import UnimodalEncoder
 from mitr.nn.utterance import PooledEncoder
-from models.made import DIMS, LENGTHS, make_steps, make_view
+from mitr.testing.views import DIMS, LENGTHS, make_steps, make_view
 
 STEPS = make_steps((4, 7, 0, 1), 6, 0)
 
@@ -76,7 +75,7 @@ def test_valid_steps_move_to_the_front_in_their_order() -> None:
 
 @pytest.mark.parametrize("name", ["mitr-dnet", "tfn", "mitr-dnet-plus"])
 def test_the_model_itself_is_left_as_it_is(name: str) -> None:
-    model = build_model(DIMS, ModelConfig(name=name), LossConfig()).train()
+    model = build_model(name, DIMS).train()
     before = [(type(part), part.training) for part in model.modules()]
     copied = padded(model)
     assert [(type(part), part.training) for part in model.modules()] == before

@@ -12,13 +12,13 @@ import pytest
 
 from made import options
 from made_clips import tone, write_clip
+from mitr.api import train
 from mitr.data.store import Dataset
 from mitr.media import registry
 from mitr.media.cache import Cache
-from mitr.media.extracting import extract
+from mitr.media.dataset.extracting import extract
 from mitr.media.options import FeatureConfig, MediaConfig
 from mitr.prediction.predictor import Predictor
-from mitr.training.run import train
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "clips.md"
 

@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 
 from made_clips import moving_squares, silence, tone, write_clip
+from made_counts import Decodings, frames_in
 from mitr.errors import MitrError
 from mitr.media import reading, registry
+from mitr.media.audio import sound
 from mitr.media.cache import Cache
-from mitr.media.captions import Cue, Transcript
 from mitr.media.features import Column, Extracted, Extractor, Span
-from mitr.media.limits import Limits
-from mitr.media.reading import read_clip
-from mitr.media.registry import Recipe
+from mitr.media.files.limits import Limits
+from mitr.media.options import SpeechConfig
+from mitr.media.reading import read_clip, tracks_of
+from mitr.media.registry import FeatureRecipe
+from mitr.media.words.captions import Cue, Transcript
 
 CALLS = {"level": 0, "light": 0}
 
@@ -39,8 +42,8 @@ LIGHT = Extractor(
     "light", 1, "vision", "Light.", None, (Column("light", "1", "mean of the pixels"),), light_of, blank="too dark"
 )
 RECIPES = {
-    "audio": Recipe("level", 1, silence_db=-60.0, silence_seconds=0.5),
-    "vision": Recipe("light", 1, fps=10.0, longest_side=64),
+    "audio": FeatureRecipe("level", 1, silence_db=-60.0, silence_seconds=0.5),
+    "vision": FeatureRecipe("light", 1, fps=10.0, longest_side=64),
 }
 
 
@@ -146,8 +149,8 @@ def test_little_of_one_stream_is_little_of_the_clip(tmp_path: Path) -> None:
 
 
 def test_hours_that_another_stream_claims_are_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened = reading.open_clip
-    monkeypatch.setattr(reading, "open_clip", lambda *a: dataclasses.replace(opened(*a), seconds=5000.0))
+    described = reading.described
+    monkeypatch.setattr(reading, "described", lambda *a: dataclasses.replace(described(*a), seconds=5000.0))
     found = read_clip(write_clip(tmp_path / "a.mkv", 2.0), {"audio": RECIPES["audio"]})
     assert found.seconds == pytest.approx(2.0, abs=0.1)
     assert len(found.tracks["audio"].values) in (20, 21)
@@ -204,7 +207,7 @@ def test_what_was_read_once_is_not_read_again(tmp_path: Path) -> None:
         np.testing.assert_array_equal(again.tracks[m].values, track.values)
         assert again.tracks[m][3:] == track[3:]
     assert again.notes == first.notes
-    other = RECIPES | {"audio": Recipe("level", 1, silence_db=-50.0, silence_seconds=0.5)}
+    other = RECIPES | {"audio": FeatureRecipe("level", 1, silence_db=-50.0, silence_seconds=0.5)}
     read_clip(moved, other, cache=cache)
     assert CALLS["level"] == before["level"] + 1
     assert CALLS["light"] == before["light"]
@@ -219,4 +222,79 @@ def test_an_extractor_that_breaks_its_word(tmp_path: Path, monkeypatch: pytest.M
 
 def test_another_version_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MitrError, match="has features level version 2, but this mitr makes version 1"):
-        read_clip(write_clip(tmp_path / "a.mp4"), {"audio": Recipe("level", 2)})
+        read_clip(write_clip(tmp_path / "a.mp4"), {"audio": FeatureRecipe("level", 2)})
+
+
+def test_a_clip_is_opened_and_decoded_once(
+    tmp_path: Path, decodings: Decodings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip, cache = write_clip(tmp_path / "a.mp4", 2.0), Cache(tmp_path / "cache")
+    in_file = frames_in(clip)
+    heard: list[int] = []
+
+    def transcribed(sound: np.ndarray, *options: object) -> Transcript:
+        heard.append(len(sound))
+        return Transcript("hello", (), (), "speech recognition (small)")
+
+    monkeypatch.setattr("mitr.media.words.speech.transcribe", transcribed)
+    whole = read_clip(clip, RECIPES, cache=cache, speech=SpeechConfig(model="small"), loudness=True)
+    assert (decodings.opened, dict(decodings.frames)) == (1, in_file)
+    assert (whole.text, heard) == ("hello", [round(16000 * whole.tracks["audio"].seconds)])
+    assert whole.loudness is not None
+    assert len(whole.loudness) == np.ceil(heard[0] / 160)
+    decodings.clear()
+    again = read_clip(clip, RECIPES, cache=cache, speech=SpeechConfig(model="small"), loudness=True)
+    assert (decodings.opened, dict(decodings.frames)) == (1, {"audio": in_file["audio"]})  # for the loudness
+    np.testing.assert_array_equal(again.loudness, whole.loudness)
+    decodings.clear()
+    assert read_clip(clip, RECIPES, cache=cache, speech=SpeechConfig(model="small")).loudness is None
+    assert (decodings.opened, dict(decodings.frames)) == (1, {})
+    assert heard == heard[:1]
+    tracks = tracks_of(again, RECIPES, limits=Limits(), cache=cache)
+    assert (decodings.opened, list(tracks)) == (1, ["audio", "vision"])  # nothing was opened
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi", ".ts", ".webm"])
+def test_one_pass_gives_what_a_pass_for_each_stream_gives(tmp_path: Path, suffix: str) -> None:
+    clip = write_clip(tmp_path / f"a{suffix}", 3.0, picture=half_dark, sound=half_silent)
+    both = read_clip(clip, RECIPES)
+    for m, recipe in RECIPES.items():
+        alone = read_clip(clip, {m: recipe}).tracks[m]
+        np.testing.assert_array_equal(both.tracks[m].values, alone.values)
+        np.testing.assert_array_equal(both.tracks[m].available, alone.available)
+        assert both.tracks[m][3:] == alone[3:]
+
+
+def test_pictures_that_end_at_the_limit_leave_the_sound_whole(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.mp4", 3.0)
+    for limits in (Limits(), Limits(seconds=1.0)):
+        alone = read_clip(clip, {"audio": RECIPES["audio"]}, limits=limits).tracks["audio"]
+        both = read_clip(clip, RECIPES, limits=limits).tracks["audio"]
+        np.testing.assert_array_equal(both.values, alone.values)
+        assert both[3:] == alone[3:]
+
+
+def test_long_sound_is_held_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = write_clip(tmp_path / "a.mp4", 2.0)
+    expected = read_clip(clip, RECIPES)
+    monkeypatch.setattr(sound, "IN_MEMORY", 40_000)
+    found = read_clip(clip, RECIPES)
+    np.testing.assert_array_equal(found.tracks["audio"].values, expected.tracks["audio"].values)
+
+
+def test_silence_is_not_listened_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mitr.media.words.speech.transcribe", lambda *_: pytest.fail("it was listened to"))
+    clip = write_clip(tmp_path / "a.mp4", sound=silence)
+    for cache in (Cache(tmp_path / "cache"), Cache(tmp_path / "cache")):
+        found = read_clip(clip, RECIPES, cache=cache, speech=SpeechConfig(model="small"))
+        assert found.absent == {"audio": "silence", "text": "no transcript"}
+
+
+def test_without_the_cache_a_clip_is_read_again(tmp_path: Path) -> None:
+    clip, cache = write_clip(tmp_path / "a.mp4", 2.0), Cache(tmp_path / "cache")
+    whole = read_clip(clip, RECIPES, cache=cache)
+    next(cache.folder.glob("*/*/audio-*")).unlink()
+    tracks = tracks_of(whole, RECIPES, limits=Limits(), cache=cache)
+    for m, track in whole.tracks.items():
+        np.testing.assert_array_equal(tracks[m].values, track.values)
+        assert tracks[m][3:] == track[3:]

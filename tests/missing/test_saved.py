@@ -10,18 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from made import options
-from mitr.__main__ import main
-from mitr.batches.examples import Examples
-from mitr.data.normalize import Normalizer
 from mitr.data.scale import Scale
-from mitr.data.store import Dataset
 from mitr.errors import MitrError
 from mitr.missing import saved
 from mitr.missing.protocols import PROTOCOLS, Condition
 from mitr.missing.saved import condition_masks, read_masks, write_masks
 from mitr.missing.schedules import Extent, Masks
-from mitr.text.encoder import TextEncoder
 
 IDS = ["a", "b$_$1", "é 中"]
 DOCS = Path(__file__).parents[2] / "docs"
@@ -189,61 +183,3 @@ class TestOtherFiles:
         monkeypatch.setattr(saved, "MOST_BYTES", 1000)
         with pytest.raises(MitrError, match="unpacks to more than"):
             read_masks(file)
-
-
-class TestCommand:
-    def test_from_embeddings(self, small: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        out = tmp_path / "new" / "m.npz"
-        words = ["masks", "export", str(small.folder), "--protocol", "combinations", "--split", "valid"]
-        assert main([*words, "--out", str(out)]) == 0
-        assert "24 samples in 7 conditions" in capsys.readouterr().out
-        found = read_masks(out)
-        assert found.ids == [small.ids[row] for row in small.indices("valid")]
-        assert found.about == {
-            "protocol": "combinations",
-            "data": "synthetic",
-            "split": "valid",
-            "content_sha256": small.info.content_sha256,
-            "text": None,
-        }
-        assert main([*words, "--out", str(out)]) == 2
-        assert "exists already" in capsys.readouterr().err
-        assert main([*words, "--out", str(out), "--overwrite"]) == 0
-
-    def test_raw_text_has_masks_of_its_tokens(self, small_text: Dataset, minilm: TextEncoder, tmp_path: Path) -> None:
-        out = tmp_path / "m.npz"
-        words = ["masks", "export", str(small_text.folder), "--protocol", "auilc", "--out", str(out)]
-        assert main([*words, "--text.encoder", "minilm"]) == 0
-        examples = Examples(small_text, small_text.indices("test"), Normalizer({}), minilm)
-        found = read_masks(out, examples.ids)
-        assert found.about["text"] == options().text.encoder == "minilm"
-        drawn = condition_masks(found, examples.ids)[4].masks(examples.extents())
-        expected = (
-            PROTOCOLS["auilc"].conditions(("text", "audio", "vision"), Scale.of((-3, 3)))[4].masks(examples.extents())
-        )
-        assert same(drawn, expected)
-        assert main([*words, "--overwrite", "--text.max_tokens", "4"]) == 0
-        with pytest.raises(MitrError, match="4 steps of text"):
-            condition_masks(read_masks(out), examples.ids)[0].masks(examples.extents())
-
-    @pytest.mark.parametrize(
-        ("words", "message"),
-        [
-            (["nowhere", "--protocol", "auilc", "--out", "m.npz"], "nowhere is not a mitr data set"),
-            (["nowhere", "--protocol", "auilc", "--out", "m"], "call the file m.npz"),
-        ],
-    )
-    def test_bad_input(self, words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(["masks", "export", *words]) == 2
-        assert message in capsys.readouterr().err
-
-    def test_data_that_cannot_serve_the_protocol(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        from mitr.data.schema import DatasetInfo, Modality, Source
-        from mitr.data.store import Sample, write_store
-
-        samples = [Sample("s", "test", 0.0, "", {"audio": np.ones((2, 2), np.float32)})]
-        write_store(tmp_path, samples, DatasetInfo("x", (-3, 3), {"audio": Modality("features", 2)}, Source("x", "t")))
-        words = ["masks", "export", str(tmp_path), "--protocol", "combinations", "--out", str(tmp_path / "m.npz")]
-        assert main(words) == 2
-        assert "needs 2 with content in the test split" in capsys.readouterr().err
-        assert not (tmp_path / "m.npz").exists()

@@ -4,8 +4,7 @@ import numpy as np
 import torch
 
 from mitr.batches.views import Steps
-from mitr.config import LossConfig, ModelConfig
-from mitr.models.mitr_dnet import MitrDNet
+from mitr.models.mitr_dnet import MitrDNet, MitrDNetOptions
 
 RELEASE_NAME = {"text": "text", "audio": "audio", "vision": "video"}
 ENCODER = {"text": "l", "audio": "a", "vision": "v"}
@@ -71,9 +70,9 @@ def our_names() -> dict[str, str]:
     return names
 
 
-def load_release(golden: dict[str, np.ndarray], config: ModelConfig) -> MitrDNet:
+def load_release(golden: dict[str, np.ndarray], options: MitrDNetOptions) -> MitrDNet:
     """Our model with the released weights, in evaluation mode."""
-    model = MitrDNet({"text": 32, "audio": 5, "vision": 20}, config, LossConfig())
+    model = MitrDNet({"text": 32, "audio": 5, "vision": 20}, options)
     ours = our_names()
     state = {}
     for name in golden:

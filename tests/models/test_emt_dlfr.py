@@ -6,12 +6,11 @@ import pytest
 import torch
 
 from mitr.batches.views import Steps
-from mitr.config import LossConfig, ModelConfig
 from mitr.errors import MitrError
-from mitr.models.emt_dlfr import EMTDLFR, interleaved_sinusoids
+from mitr.models.emt_dlfr import EMTDLFR, EmtDlfrOptions, interleaved_sinusoids
 from mitr.models.network import Network
-from models.cases import LABELS, ModelContract, close, moved
-from models.made import ALL_PRESENT, DIMS, LENGTHS, drop_half, make_view, take_away, targets
+from mitr.testing.models import LABELS, ModelContract, close, moved
+from mitr.testing.views import ALL_PRESENT, DIMS, LENGTHS, drop_half, make_view, take_away, targets
 
 SMALL = {"width": 8, "layers": 2, "heads": 2, "audio_hidden": 4, "vision_hidden": 5, "audio_out": 3, "vision_out": 5}
 SMALL |= {"head": 6, "predictor_fused": 7, "predictor_text": 4}
@@ -22,14 +21,13 @@ class TestEMTDLFR(ModelContract):
     dead = r"simsiam.*project\.bias|pool\.2\.bias"  # before BatchNorm, and before the softmax over modalities
 
 
-def made(loss: LossConfig | None = None, modalities: tuple[str, ...] = tuple(DIMS), **options: float) -> EMTDLFR:
+def made(modalities: tuple[str, ...] = tuple(DIMS), **options: float) -> EMTDLFR:
     torch.manual_seed(0)
-    config = ModelConfig(name="emt-dlfr", options=SMALL | options)
-    return EMTDLFR({m: DIMS[m] for m in modalities}, config, loss or LossConfig()).eval()
+    return EMTDLFR({m: DIMS[m] for m in modalities}, EmtDlfrOptions(**(SMALL | options))).eval()
 
 
 def test_the_terms_and_their_weights() -> None:
-    model = made(LossConfig(task_student=0.1, task_teacher=0.2, simsiam=0.3, reconstruction=0.4))
+    model = made(loss_task_student=0.1, loss_task_teacher=0.2, loss_simsiam=0.3, loss_reconstruction=0.4)
     complete = make_view(LENGTHS)
     _, terms = model.losses(complete, drop_half(complete), targets(LABELS))
     expected = {"task_student": 0.1, "task_teacher": 0.2, "simsiam_fused": 0.3}

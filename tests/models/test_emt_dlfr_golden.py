@@ -7,9 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mitr.config import LossConfig, ModelConfig
 from mitr.losses import masked
-from mitr.models.emt_dlfr import EMTDLFR
+from mitr.models.emt_dlfr import EMTDLFR, EmtDlfrOptions
 from models.released import (
     Golden,
     close,
@@ -63,7 +62,7 @@ def our_name(theirs: str) -> str | list[str]:
 
 
 def load(golden: Golden) -> EMTDLFR:
-    model = EMTDLFR({"text": 32, "audio": 5, "vision": 20}, ModelConfig(options=SIZES), LossConfig())
+    model = EMTDLFR({"text": 32, "audio": 5, "vision": 20}, EmtDlfrOptions(**SIZES))
     load_weights(model, golden, our_name, new="absence.")
     return model
 

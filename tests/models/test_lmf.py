@@ -3,12 +3,11 @@
 import pytest
 import torch
 
-from mitr.config import LossConfig, ModelConfig
 from mitr.errors import MitrError
 from mitr.losses.task import Classification
-from mitr.models.lmf import LMF
-from models.cases import ModelContract, close
-from models.made import ALL_PRESENT, DIMS, make_view, take_away
+from mitr.models.lmf import LMF, LmfOptions
+from mitr.testing.models import ModelContract, close
+from mitr.testing.views import ALL_PRESENT, DIMS, make_view, take_away
 
 SMALL = {"text_hidden": 5, "text": 3, "audio": 2, "vision": 4, "rank": 2}
 
@@ -20,7 +19,7 @@ class TestLMF(ModelContract):
 
 def made(task: Classification | None = None, **options: float) -> LMF:
     torch.manual_seed(0)
-    return LMF(DIMS, ModelConfig(name="lmf", options=SMALL | options), LossConfig(), task).eval()
+    return LMF(DIMS, LmfOptions(**(SMALL | options)), task).eval()
 
 
 @pytest.mark.parametrize("task", [None, Classification(("low", "high", "other"))], ids=["scale", "classes"])
@@ -56,8 +55,8 @@ def test_the_mixture_of_ranks_is_trained() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rank": 0}, "model.options.rank is 0; it must be at least 1"),
-        ({"dropout_audio": -0.1}, r"model.options.dropout_audio is -0.1; it must lie in \[0, 1\)"),
+        ({"rank": 0}, "model.rank is 0; it must be at least 1"),
+        ({"dropout_audio": -0.1}, r"model.dropout_audio is -0.1; it must lie in \[0, 1\)"),
     ],
 )
 def test_options_that_it_refuses(options: dict[str, float], message: str) -> None:

@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mitr.config import LossConfig, ModelConfig
-from mitr.models.lmf import LMF
+from mitr.models.lmf import LMF, LmfOptions
 from models.released import (
     Golden,
     by_prefix,
@@ -41,7 +40,7 @@ def golden(shared: Path) -> Golden:
 
 @pytest.fixture
 def model(golden: Golden) -> LMF:
-    model = LMF({"text": 32, "audio": 5, "vision": 20}, ModelConfig(options=OPTIONS), LossConfig())
+    model = LMF({"text": 32, "audio": 5, "vision": 20}, LmfOptions(**OPTIONS))
     loaded = load_weights(model, golden, our_name, new="nothing")
     assert isinstance(loaded, LMF)
     return loaded

@@ -3,12 +3,11 @@
 import pytest
 import torch
 
-from mitr.config import LossConfig, ModelConfig
 from mitr.errors import MitrError
 from mitr.losses.task import Classification
-from mitr.models.misa import MISA
-from models.cases import LABELS, ModelContract, close
-from models.made import ALL_PRESENT, DIMS, choose, drop_half, make_view, take_away, targets
+from mitr.models.misa import MISA, MisaOptions
+from mitr.testing.models import LABELS, ModelContract, close
+from mitr.testing.views import ALL_PRESENT, DIMS, choose, drop_half, make_view, take_away, targets
 
 SMALL = {"width": 6, "feed": 8}
 
@@ -21,7 +20,7 @@ class TestMISA(ModelContract):
 def made(task: Classification | None = None, modalities: tuple[str, ...] = tuple(DIMS), **options: float) -> MISA:
     torch.manual_seed(0)
     dims = {m: DIMS[m] for m in modalities}
-    return MISA(dims, ModelConfig(name="misa", options=SMALL | options), LossConfig(task_student=0.5), task).eval()
+    return MISA(dims, MisaOptions(**(SMALL | {"loss_task_student": 0.5} | options)), task).eval()
 
 
 def test_the_task_is_learnt_by_its_squared_error() -> None:
@@ -35,7 +34,7 @@ def test_the_task_is_learnt_by_its_squared_error() -> None:
 
 
 def test_the_terms_and_their_weights() -> None:
-    model = made(diff=0.2, sim=0.4, recon=0.6)
+    model = made(loss_diff=0.2, loss_sim=0.4, loss_recon=0.6)
     view = make_view(ALL_PRESENT)
     _, terms = model.losses(view, view, targets(LABELS))
     assert {name: model.weight_of(name) for name in terms} == {
@@ -79,9 +78,9 @@ def test_audio_is_read_to_its_end() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"width": 5}, "model.options.width is 5; it must be a multiple of the 2 heads"),
-        ({"sim": -1.0}, "model.options.sim is -1.0; it must not be negative"),
-        ({"dropout_head": 1.5}, r"model.options.dropout_head is 1.5; it must lie in \[0, 1\)"),
+        ({"width": 5}, "model.width is 5; it must be a multiple of the 2 heads"),
+        ({"loss_sim": -1.0}, "loss.sim is -1.0; it must not be negative"),
+        ({"dropout_head": 1.5}, r"model.dropout_head is 1.5; it must lie in \[0, 1\)"),
     ],
 )
 def test_options_that_it_refuses(options: dict[str, float], message: str) -> None:

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from mitr.batches.views import Steps
-from mitr.config import LossConfig, ModelConfig
 from mitr.losses.subspaces import central_moments, orthogonality
-from mitr.models.misa import MISA
+from mitr.models.misa import MISA, MisaOptions
 from models.released import (
     Golden,
     by_prefix,
@@ -64,7 +63,7 @@ def golden(shared: Path) -> Golden:
 
 @pytest.fixture
 def model(golden: Golden) -> MISA:
-    model = MISA({"text": 768, "audio": 5, "vision": 20}, ModelConfig(options={"width": 12}), LossConfig())
+    model = MISA({"text": 768, "audio": 5, "vision": 20}, MisaOptions(width=12))
     loaded = load_weights(model, golden, our_name, new="nothing")
     assert isinstance(loaded, MISA)
     return loaded

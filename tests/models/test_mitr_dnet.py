@@ -5,14 +5,13 @@ from dataclasses import asdict
 import pytest
 import torch
 
-from mitr.config import LossConfig, ModelConfig
 from mitr.errors import MitrError
 from mitr.losses.task import Classification
-from mitr.models.mitr_dnet import MitrDNet
+from mitr.models.mitr_dnet import MitrDNet, MitrDNetOptions
 from mitr.models.network import Network
 from mitr.models.registry import build_model
-from models.cases import LABELS, ModelContract, close, leave_nothing_out, moved
-from models.made import ALL_PRESENT, DIMS, LENGTHS, choose, drop_half, make_view, take_away, targets
+from mitr.testing.models import LABELS, ModelContract, close, leave_nothing_out, moved
+from mitr.testing.views import ALL_PRESENT, DIMS, LENGTHS, choose, drop_half, make_view, take_away, targets
 
 # over one step the softmax of the fusion's attentions is constant; a key's bias moves all scores alike; a bias in
 # front of BatchNorm is subtracted with the mean
@@ -24,9 +23,9 @@ class TestMitrDNet(ModelContract):
     dead = DEAD
 
 
-def made(loss: LossConfig | None = None, modalities: tuple[str, ...] = tuple(DIMS), **options: object) -> MitrDNet:
+def made(modalities: tuple[str, ...] = tuple(DIMS), **options: object) -> MitrDNet:
     torch.manual_seed(0)
-    model = MitrDNet({m: DIMS[m] for m in modalities}, ModelConfig(**options), loss or LossConfig())
+    model = MitrDNet({m: DIMS[m] for m in modalities}, MitrDNetOptions(**options))
     return model.eval()
 
 
@@ -35,7 +34,7 @@ def test_labels_of_single_modalities_teach_heads_of_their_own() -> None:
     incomplete = drop_half(complete)
     own = {"audio": torch.tensor([1.0, 2.0, torch.nan, -1.0, 0.5]), "vision": torch.full((5,), torch.nan)}
     wanted = targets(LABELS)._replace(unimodal=own, weights=torch.tensor([2.0, 1.0, 1.0, 1.0, 1.0]))
-    plain, model = made(), made(LossConfig(unimodal=0.5))
+    plain, model = made(), made(loss_unimodal=0.5)
     assert not [name for name in plain.state_dict() if "unimodal" in name]
     for name, weight in plain.state_dict().items():  # the heads come last, so that all else starts as without them
         assert torch.equal(model.state_dict()[name], weight), name
@@ -57,7 +56,7 @@ def test_labels_of_single_modalities_teach_heads_of_their_own() -> None:
 
 def test_classes() -> None:
     torch.manual_seed(0)
-    model = MitrDNet(DIMS, ModelConfig(), LossConfig(unimodal=1.0), Classification(("angry", "calm", "sad"))).eval()
+    model = MitrDNet(DIMS, MitrDNetOptions(loss_unimodal=1.0), Classification(("angry", "calm", "sad"))).eval()
     complete = make_view(LENGTHS)
     classes = torch.tensor([0.0, 2.0, torch.nan, 1.0, 2.0])
     wanted = targets(classes)._replace(unimodal={"text": classes})
@@ -71,11 +70,12 @@ def test_classes() -> None:
     assert model.head_out.weight.grad.isfinite().all()
 
 
+WEIGHTS = [name for name in asdict(MitrDNetOptions()) if name.startswith("loss_")]
 TERMS = ("simsiam", "reconstruction", "distill_fused", "distill_unimodal", "invariance")
 
 
 def test_the_terms_and_their_weights() -> None:
-    model = made(LossConfig(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7))
+    model = made(**dict(zip(WEIGHTS, (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7), strict=False)))
     complete = make_view(LENGTHS)
     _, terms = model.losses(complete, drop_half(complete), targets(LABELS))
     assert terms.keys() == {"task_student", "task_teacher"} | {f"{term}_{m}" for term in TERMS for m in DIMS}
@@ -90,15 +90,15 @@ def test_the_terms_and_their_weights() -> None:
     )
 
 
-@pytest.mark.parametrize("only", [*asdict(LossConfig())])
+@pytest.mark.parametrize("only", WEIGHTS)
 def test_a_weight_of_zero_switches_a_term_off(only: str) -> None:
-    none = dict.fromkeys(asdict(LossConfig()), 0.0)
+    none = dict.fromkeys(WEIGHTS, 0.0)
     complete = make_view(LENGTHS)
     views = complete, drop_half(complete)
     wanted = targets(LABELS)._replace(unimodal={"audio": LABELS / 2})
-    assert Network(made(LossConfig(**none)))(*views, wanted).total == 0
-    out = Network(made(LossConfig(**{**none, only: 2.0})))(*views, wanted)
-    expected = sum(term.item() for name, term in out.losses.items() if name.startswith(only))
+    assert Network(made(**none))(*views, wanted).total == 0
+    out = Network(made(**{**none, only: 2.0}))(*views, wanted)
+    expected = sum(term.item() for name, term in out.losses.items() if name.startswith(only.removeprefix("loss_")))
     assert expected != 0
     assert out.total.item() == pytest.approx(2 * expected, rel=1e-5)
 
@@ -179,7 +179,7 @@ def test_groups_are_the_published_ones() -> None:
 
 
 def test_teacher_and_student_learn_from_each_other_when_they_share_weights() -> None:
-    model = made(LossConfig(0, 1, 0, 0, 0, 0, 0))
+    model = made(**dict.fromkeys(WEIGHTS, 0.0) | {"loss_task_teacher": 1.0})
     complete = make_view(LENGTHS)
     Network(model)(complete, drop_half(complete), targets(LABELS)).total.backward()
     assert model.head_out.weight.grad.any()
@@ -189,7 +189,7 @@ class TestFrozenTeacher:
     @pytest.fixture
     def teacher(self) -> Network:
         torch.manual_seed(7)
-        return Network(MitrDNet(DIMS, ModelConfig(), LossConfig()))
+        return Network(MitrDNet(DIMS))
 
     def test_it_gets_no_gradient_and_never_changes(self, teacher: Network) -> None:
         before = {name: tensor.clone() for name, tensor in teacher.state_dict().items()}
@@ -248,7 +248,7 @@ def test_samples_of_nothing_leave_the_task_alone() -> None:
 
 def test_an_unknown_name() -> None:
     with pytest.raises(MitrError, match=r"no model 'nope'; the models are .*mitr-dnet"):
-        build_model(DIMS, ModelConfig(name="nope"), LossConfig())
+        build_model("nope", DIMS)
 
 
 def test_without_the_transformer_fusion_the_mean_of_the_modalities_is_fused() -> None:
@@ -263,7 +263,7 @@ def test_without_the_transformer_fusion_the_mean_of_the_modalities_is_fused() ->
 def test_in_bf16_all_that_is_pooled_stays_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     view = make_view(LENGTHS | {"audio": (9, 0, 5, 375, 7)})
     own = {"audio": torch.tensor([1.0, 2.0, 0.0, -1.0, 0.5])}
-    model, answers = made(LossConfig(unimodal=0.5)).train(), []
+    model, answers = made(loss_unimodal=0.5).train(), []
     original = model.task.loss
     monkeypatch.setattr(model.task, "loss", lambda answer, *rest: answers.append(answer) or original(answer, *rest))
     with torch.autocast("cpu", dtype=torch.bfloat16):

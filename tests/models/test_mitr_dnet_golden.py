@@ -7,11 +7,10 @@ import pytest
 import torch
 
 from mitr.batches.views import Targets
-from mitr.config import ModelConfig
-from mitr.models.mitr_dnet import MitrDNet, States
+from mitr.models.mitr_dnet import MitrDNet, MitrDNetOptions, States
 from models.released_mitr_dnet import ENCODER, RELEASE_NAME, load_release, our_names, released_views
 
-RELEASED = ModelConfig(reversal="channel", causal=True, skip_zero_positions=True)
+RELEASED = MitrDNetOptions(reversal="channel", causal=True, skip_zero_positions=True)
 POOLED = {"text": "kl_t_log_prob", "audio": "kl_a_log_prob", "vision": "kl_v_log_prob"}
 
 
@@ -115,7 +114,7 @@ def test_gradient_norms_show_the_same_stop_gradients(golden: dict[str, np.ndarra
 @pytest.mark.parametrize("habit", ["reversal", "causal", "skip_zero_positions"])
 def test_without_one_of_the_releases_habits_the_outputs_differ(golden: dict[str, np.ndarray], habit: str) -> None:
     ours = {"reversal": "time", "causal": False, "skip_zero_positions": False}
-    config = ModelConfig(**{"reversal": "channel", "causal": True, "skip_zero_positions": True, habit: ours[habit]})
+    config = MitrDNetOptions(**{"reversal": "channel", "causal": True, "skip_zero_positions": True, habit: ours[habit]})
     prediction = states(load_release(golden, config), golden, 1).prediction.detach().numpy()
     theirs = golden["outputs/pred_m"].reshape(-1)
     assert np.abs(prediction - theirs).max() > 1e-3 * np.abs(theirs).max()

@@ -4,12 +4,11 @@ import pytest
 import torch
 
 from mitr.batches.views import Targets
-from mitr.config import LossConfig, ModelConfig
 from mitr.errors import MitrError
 from mitr.losses.task import Classification
-from mitr.models.mitr_dnet_plus import MitrDNetPlus
-from models.cases import ModelContract, close, moved
-from models.made import ALL_PRESENT, DIMS, LENGTHS, drop_half, make_view, take_away
+from mitr.models.mitr_dnet_plus import MitrDNetPlus, MitrDNetPlusOptions
+from mitr.testing.models import ModelContract, close, moved
+from mitr.testing.views import ALL_PRESENT, DIMS, LENGTHS, drop_half, make_view, take_away
 
 LABELS = torch.tensor([1.0, -2.0, 0.5, 3.0, -0.4])
 
@@ -20,8 +19,7 @@ class TestMitrDNetPlus(ModelContract):
 
 def made(task: Classification | None = None, **options: float) -> MitrDNetPlus:
     torch.manual_seed(0)
-    config = ModelConfig(name="mitr-dnet-plus", options={"width": 8, "heads": 2} | options)
-    return MitrDNetPlus(DIMS, config, LossConfig(), task).eval()
+    return MitrDNetPlus(DIMS, MitrDNetPlusOptions(**({"width": 8, "heads": 2} | options)), task).eval()
 
 
 def test_an_absent_modality_is_its_learned_token_and_nothing_else() -> None:
@@ -65,9 +63,9 @@ def test_the_student_follows_and_the_teacher_does_not_move() -> None:
 
 
 def test_weights_of_its_terms_are_its_options_and_those_of_the_losses() -> None:
-    model = made(distill=0.25, consistency=2.0)
+    model = made(loss_distill=0.25, loss_consistency=2.0, loss_task_student=0.7)
     weights = [model.weight_of(term) for term in ("distill", "consistency", "task_student", "task_teacher")]
-    assert weights == [0.25, 2.0, LossConfig().task_student, LossConfig().task_teacher]
+    assert weights == [0.25, 2.0, 0.7, 1.0]
 
 
 def test_classes_have_an_answer_each() -> None:
@@ -82,10 +80,9 @@ def test_classes_have_an_answer_each() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"width": 9}, "model.options.width is 9; it must be a multiple of the 2 heads"),
-        ({"layers": 0}, "model.options.layers is 0; it must be at least 1"),
-        ({"distill": -1.0}, "model.options.distill is -1.0; it must not be negative"),
-        ({"depth": 3}, "mitr-dnet-plus has no option depth"),
+        ({"width": 9}, "model.width is 9; it must be a multiple of the 2 heads"),
+        ({"layers": 0}, "model.layers is 0; it must be at least 1"),
+        ({"loss_distill": -1.0}, "loss.distill is -1.0; it must not be negative"),
     ],
 )
 def test_options_out_of_range_are_refused(options: dict[str, float], message: str) -> None:

@@ -4,12 +4,11 @@ import pytest
 import torch
 
 from mitr.batches.views import Steps
-from mitr.config import LossConfig, ModelConfig
 from mitr.errors import MitrError
-from mitr.models.mult import MulT
+from mitr.models.mult import MulT, MultOptions
 from mitr.models.network import Network
-from models.cases import LABELS, ModelContract, close, moved
-from models.made import ALL_PRESENT, DIMS, LENGTHS, choose, drop_half, make_view, take_away, targets
+from mitr.testing.models import LABELS, ModelContract, close, moved
+from mitr.testing.views import ALL_PRESENT, DIMS, LENGTHS, choose, drop_half, make_view, take_away, targets
 
 SMALL = {"width": 4, "heads": 2, "layers": 1}
 
@@ -21,8 +20,7 @@ class TestMulT(ModelContract):
 
 def made(modalities: tuple[str, ...] = tuple(DIMS), **options: float) -> MulT:
     torch.manual_seed(0)
-    config = ModelConfig(name="mult", options=SMALL | options)
-    return MulT({m: DIMS[m] for m in modalities}, config, LossConfig(task_student=0.5)).eval()
+    return MulT({m: DIMS[m] for m in modalities}, MultOptions(**(SMALL | {"loss_task_student": 0.5} | options))).eval()
 
 
 def test_it_learns_from_the_incomplete_view_alone() -> None:
@@ -115,7 +113,6 @@ def test_attention_dropout_belongs_to_what_is_read() -> None:
         ({"kernel_audio": 4}, "kernel_audio is 4; it must be odd"),
         ({"layers": 0}, "layers is 0; it must be at least 1"),
         ({"dropout_inner": -0.1}, r"dropout_inner is -0.1; it must lie in \[0, 1\)"),
-        ({"gates": 2}, "mult has no option gates; its options are width, heads"),
     ],
 )
 def test_options_that_it_refuses(options: dict[str, float], message: str) -> None:

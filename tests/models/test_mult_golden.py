@@ -1,14 +1,14 @@
 """MulT against arrays that released code computed."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
-from mitr.config import LossConfig, ModelConfig
-from mitr.models.mult import MulT
+from mitr.models.mult import MulT, MultOptions
 from models.released import (
     Golden,
     close,
@@ -40,8 +40,8 @@ def our_name(theirs: str) -> str | list[str]:
 
 
 def load(golden: Golden, **options: object) -> MulT:
-    config = ModelConfig(options=SIZES | {"released": True} | options)
-    model = MulT({"text": 32, "audio": 5, "vision": 20}, config, LossConfig())
+    config = MultOptions(**(SIZES | {"released": True} | options))
+    model = MulT({"text": 32, "audio": 5, "vision": 20}, config)
     load_weights(model, golden, our_name, new="absence.")
     return model
 
@@ -88,7 +88,7 @@ def test_each_of_the_releases_habits_matters(golden: Golden, habit: str) -> None
     model = load(golden)
     encoders = [*model.cross.values(), *model.memory.values()]
     if habit == "padding":
-        model.options.released = False
+        model.options = replace(model.options, released=False)
     elif habit == "convolutions":
         model.project["audio"].convolve.padding = (2,)
     for encoder in encoders:

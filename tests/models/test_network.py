@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from mitr.batches.views import Steps, Targets
-from mitr.config import LossConfig, ModelConfig, TextConfig
+from mitr.config import TextConfig
 from mitr.models.base import Model
 from mitr.models.mitr_dnet import MitrDNet
 from mitr.models.network import Network
+from mitr.testing.models import LABELS, close
+from mitr.testing.views import ALL_PRESENT, DIMS, drop_half, make_view, take_away, targets
 from mitr.text.encoder import TextEncoder
-from models.cases import LABELS, close
-from models.made import ALL_PRESENT, DIMS, drop_half, make_view, take_away, targets
 
 View = Mapping[str, Steps]
 
@@ -22,7 +22,7 @@ class Sum(Model):
     """Adds up all values that it is shown, and records the views."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(DIMS)
         self.scale = nn.Parameter(torch.ones(()))
         self.seen: list[View] = []
         self.teachers: list[Model | None] = []
@@ -166,7 +166,7 @@ class TestText:
     def test_a_whole_network_learns_from_text(self) -> None:
         torch.manual_seed(0)
         text = TextEncoder(TextConfig(finetune=True))
-        network = Network(MitrDNet({"text": text.dim}, ModelConfig(), LossConfig()), text).train()
+        network = Network(MitrDNet({"text": text.dim}), text).train()
         dropped = tokens()._replace(values=torch.where(tokens().content, 100, tokens().values))
         network({"text": tokens()}, {"text": dropped}, targets(torch.ones(4))).total.backward()
         assert all(p.grad is not None and p.grad.isfinite().all() for p in text.parameters())
@@ -205,7 +205,7 @@ class TestTeacher:
 def test_an_encoder_that_learns_reads_both_views_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     text = TextEncoder(TextConfig(finetune=True)).eval()
-    model = MitrDNet({"text": text.dim, "audio": DIMS["audio"]}, ModelConfig(), LossConfig()).eval()
+    model = MitrDNet({"text": text.dim, "audio": DIMS["audio"]}).eval()
     network = Network(model, text).eval()
     steps = tokens()
     audio = make_view(ALL_PRESENT)["audio"]

@@ -9,16 +9,16 @@ import torch
 from pandas import read_csv
 
 from made import options
+from mitr.api import resume, train
 from mitr.batches.views import Targets
-from mitr.config import LossConfig, ModelConfig
 from mitr.data.store import Dataset
 from mitr.losses.task import Classification
 from mitr.models.base import Model
-from mitr.models.self_mm import SelfMM, UnimodalLabels, Visit, unimodal_error
+from mitr.models.self_mm import SelfMM, SelfMmOptions, UnimodalLabels, Visit, unimodal_error
+from mitr.runs.config import ModelConfig
+from mitr.testing.models import LABELS, MODALITIES, ModelContract, close
+from mitr.testing.views import ALL_PRESENT, DIMS, choose, drop_half, make_view, take_away, targets
 from mitr.training.loop import Trainer
-from mitr.training.run import resume, train
-from models.cases import LABELS, MODALITIES, ModelContract, close
-from models.made import ALL_PRESENT, DIMS, choose, drop_half, make_view, take_away, targets
 
 SMALL = {"audio_hidden": 3, "vision_hidden": 3, "audio_out": 4, "vision_out": 4}
 SMALL |= {"fused": 6, "text": 4, "audio": 4, "vision": 4}
@@ -39,7 +39,7 @@ class TestSelfMM(ModelContract):
 
 def made(task: Classification | None = None, **own: float) -> SelfMM:
     torch.manual_seed(0)
-    model = SelfMM(DIMS, ModelConfig(name="self-mm", options=SMALL | own), LossConfig(), task)
+    model = SelfMM(DIMS, SelfMmOptions(**(SMALL | own)), task)
     return model.eval()
 
 
@@ -242,7 +242,7 @@ def test_classes_have_the_fused_task_alone() -> None:
 def test_a_resumed_training_goes_on_with_its_labels(
     small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = replace(options(5, accumulate=2), model=ModelConfig(name="self-mm", options=SMALL))
+    config = replace(options(5, accumulate=2), model=ModelConfig("self-mm", SelfMmOptions(**SMALL)))
     train(small, tmp_path / "whole", config, quiet=True)
     original = Trainer._train_epoch
 
@@ -270,8 +270,8 @@ def own_labels() -> Targets:
 def test_human_labels_of_a_modality_take_the_place_of_generated_ones() -> None:
     torch.manual_seed(0)
     no_dropout = {"dropout_text": 0.0, "dropout_audio": 0.0}
-    config = ModelConfig(name="self-mm", options=SMALL | no_dropout)
-    model = SelfMM(DIMS, config, LossConfig(unimodal=0.3)).train()
+    config = SelfMmOptions(**(SMALL | no_dropout), loss_unimodal=0.3)
+    model = SelfMM(DIMS, config).train()
     wanted, view = own_labels(), make_view(ALL_PRESENT)
     model.begin(wanted)
     assert model.generated is not None
@@ -311,7 +311,7 @@ def test_without_a_weight_human_labels_of_modalities_are_not_used() -> None:
 def test_human_classes_of_a_modality() -> None:
     torch.manual_seed(0)
     task = Classification(("low", "high", "other"))
-    model = SelfMM(DIMS, ModelConfig(name="self-mm", options=SMALL), LossConfig(unimodal=1.0), task).train()
+    model = SelfMM(DIMS, SelfMmOptions(**SMALL, loss_unimodal=1.0), task).train()
     classes = torch.tensor([0.0, 1.0, 2.0, 1.0, 0.0])
     wanted = targets(classes)._replace(unimodal={"text": classes})
     view = make_view(ALL_PRESENT)

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from mitr.batches.views import Steps, Targets
-from mitr.config import LossConfig, ModelConfig
-from mitr.models.self_mm import SelfMM, UnimodalLabels
+from mitr.models.self_mm import SelfMM, SelfMmOptions, UnimodalLabels
 from models.released import (
     Golden,
     by_prefix,
@@ -47,7 +46,7 @@ def golden(shared: Path) -> Golden:
 @pytest.fixture
 def model(golden: Golden) -> SelfMM:
     """In training without dropout, in the second epoch, with the release's labels and features of nine samples."""
-    model = SelfMM({"text": 32, "audio": 5, "vision": 20}, ModelConfig(options=OPTIONS), LossConfig())
+    model = SelfMM({"text": 32, "audio": 5, "vision": 20}, SelfMmOptions(**OPTIONS))
     loaded = load_weights(model, golden, our_name, new="nothing")
     assert isinstance(loaded, SelfMM)
     loaded.begin(Targets.plain(tensor(golden, "inputs/label_map_before_fusion")))

@@ -3,12 +3,11 @@
 import pytest
 import torch
 
-from mitr.config import LossConfig, ModelConfig
 from mitr.errors import MitrError
 from mitr.losses.task import Classification
-from mitr.models.tfn import TFN
-from models.cases import ModelContract, close, moved
-from models.made import ALL_PRESENT, DIMS, make_view, take_away, targets
+from mitr.models.tfn import TFN, TfnOptions
+from mitr.testing.models import ModelContract, close, moved
+from mitr.testing.views import ALL_PRESENT, DIMS, make_view, take_away, targets
 
 SMALL = {"text_hidden": 5, "text": 3, "audio": 2, "vision": 4, "head": 6}
 
@@ -20,7 +19,7 @@ class TestTFN(ModelContract):
 
 def made(task: Classification | None = None, **options: float) -> TFN:
     torch.manual_seed(0)
-    return TFN(DIMS, ModelConfig(name="tfn", options=SMALL | options), LossConfig(), task).eval()
+    return TFN(DIMS, TfnOptions(**(SMALL | options)), task).eval()
 
 
 def test_the_product_holds_every_product_of_features() -> None:
@@ -84,9 +83,8 @@ def test_text_begins_with_its_summary() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"head": 0}, "model.options.head is 0; it must be at least 1"),
-        ({"dropout_head": 1.0}, r"model.options.dropout_head is 1.0; it must lie in \[0, 1\)"),
-        ({"rank": 3}, "has no option rank; its options are text_hidden"),
+        ({"head": 0}, "model.head is 0; it must be at least 1"),
+        ({"dropout_head": 1.0}, r"model.dropout_head is 1.0; it must lie in \[0, 1\)"),
     ],
 )
 def test_options_that_it_refuses(options: dict[str, float], message: str) -> None:

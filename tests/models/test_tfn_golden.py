@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mitr.config import LossConfig, ModelConfig
-from mitr.models.tfn import TFN
+from mitr.models.tfn import TFN, TfnOptions
 from models.released import (
     Golden,
     by_prefix,
@@ -38,7 +37,7 @@ def golden(shared: Path) -> Golden:
 
 @pytest.fixture
 def model(golden: Golden) -> TFN:
-    model = TFN({"text": 32, "audio": 5, "vision": 20}, ModelConfig(options=OPTIONS), LossConfig())
+    model = TFN({"text": 32, "audio": 5, "vision": 20}, TfnOptions(**OPTIONS))
     low, span = (golden[f"weights/output_{name}"].item() for name in ("shift", "range"))
     assert model.bounds.tolist() == [low, low + span]
     weights = {name: array for name, array in golden.items() if not name.startswith("weights/output_")}

@@ -4,12 +4,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from mitr.config import LossConfig, ModelConfig
 from mitr.errors import MitrError
 from mitr.models.network import Network
-from mitr.models.tfr_net import GatedSummary, TFRNet
-from models.cases import LABELS, ModelContract, close, moved
-from models.made import ALL_PRESENT, DIMS, LENGTHS, drop_half, make_view, take_away, targets
+from mitr.models.tfr_net import GatedSummary, TFRNet, TfrNetOptions
+from mitr.testing.models import LABELS, ModelContract, close, moved
+from mitr.testing.views import ALL_PRESENT, DIMS, LENGTHS, drop_half, make_view, take_away, targets
 
 SMALL = {"width": 4, "heads": 2, "layers": 1, "text_hidden": 3, "audio_hidden": 2, "vision_hidden": 4, "head": 5}
 
@@ -21,8 +20,8 @@ class TestTFRNet(ModelContract):
 
 def made(modalities: tuple[str, ...] = tuple(DIMS), **options: float) -> TFRNet:
     torch.manual_seed(0)
-    config = ModelConfig(name="tfr-net", options=SMALL | options)
-    return TFRNet({m: DIMS[m] for m in modalities}, config, LossConfig(task_student=3.0, reconstruction=0.5)).eval()
+    weights = {"loss_task_student": 3.0, "loss_reconstruction": 0.5}
+    return TFRNet({m: DIMS[m] for m in modalities}, TfrNetOptions(**(SMALL | weights | options))).eval()
 
 
 def test_the_terms_and_their_weights() -> None:
@@ -136,7 +135,7 @@ def test_a_single_modality(m: str) -> None:
         ({"heads": 3}, "width is 4; it must be a multiple of the 3 heads"),
         ({"kernel_text": 2}, "kernel_text is 2; it must be odd"),
         ({"recurrent_layers": 0}, "recurrent_layers is 0; it must be at least 1"),
-        ({"reconstruction_text": -1.0}, "reconstruction_text is -1.0; it must not be negative"),
+        ({"loss_reconstruction_text": -1.0}, "loss.reconstruction_text is -1.0; it must not be negative"),
         ({"dropout_vector": 1.0}, r"dropout_vector is 1.0; it must lie in \[0, 1\)"),
     ],
 )

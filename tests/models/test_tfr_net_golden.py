@@ -8,10 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from mitr.config import LossConfig, ModelConfig
 from mitr.data.schema import MODALITIES
 from mitr.losses import masked
-from mitr.models.tfr_net import TFRNet
+from mitr.models.tfr_net import TFRNet, TfrNetOptions
 from models.released import (
     Golden,
     close,
@@ -53,8 +52,8 @@ def our_name(theirs: str) -> str | list[str]:
 
 
 def load(golden: Golden, **options: object) -> TFRNet:
-    config = ModelConfig(options=SIZES | RELEASED | options)
-    model = TFRNet({"text": 32, "audio": 5, "vision": 20}, config, LossConfig())
+    config = TfrNetOptions(**(SIZES | RELEASED | options))
+    model = TFRNet({"text": 32, "audio": 5, "vision": 20}, config)
     load_weights(model, golden, our_name, new="absence.")
     return model
 
@@ -144,7 +143,7 @@ def test_each_of_the_releases_habits_matters(golden: Golden, habit: str) -> None
 
 
 def test_without_the_switch_prediction_and_restoration_differ(golden: Golden) -> None:
-    model = TFRNet({"text": 32, "audio": 5, "vision": 20}, ModelConfig(options=SIZES), LossConfig()).eval()
+    model = TFRNet({"text": 32, "audio": 5, "vision": 20}, TfrNetOptions(**SIZES)).eval()
     released = load(golden).state_dict()
     state = model.state_dict()
     model.load_state_dict({n: released[n] if state[n].shape == released[n].shape else state[n] for n in state})

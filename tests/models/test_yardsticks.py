@@ -8,17 +8,18 @@ import torch
 from sklearn.linear_model import Ridge as SklearnRidge
 from sklearn.preprocessing import StandardScaler
 
-from mitr.config import LossConfig, ModelConfig, RunConfig, TrainConfig
+from mitr.api import train
+from mitr.config import TrainConfig
 from mitr.data.store import Dataset
 from mitr.models.registry import build_model
 from mitr.models.yardsticks import PENALTIES, Ridge
 from mitr.nn.masked import masked_mean
-from mitr.training.run import train
-from models.made import DIMS, LENGTHS, make_view, pad, targets
+from mitr.runs.config import ModelConfig, RunConfig
+from mitr.testing.views import DIMS, LENGTHS, make_view, pad, targets
 
 
 def ridge() -> Ridge:
-    model = build_model(DIMS, ModelConfig(name="ridge"), LossConfig())
+    model = build_model("ridge", DIMS)
     assert isinstance(model, Ridge)
     return model
 
@@ -57,16 +58,16 @@ def test_they_are_runs_like_any_other(small: Dataset, tmp_path: Path, name: str)
     config = RunConfig(ModelConfig(name=name), train=TrainConfig(device="cpu", threads=1))
     run = train(data, tmp_path / "run", config, quiet=True)
     assert run.finished
-    network = run.network()
+    network = run.load_network()
     examples = run.examples(data, "test", network)
     batch = examples.collate([examples[i] for i in range(len(examples))])
     answers = network(batch.view).prediction
     known = data.labels[data.indices("train")]
     if name == "mean":
-        assert run.about["parameters"] == 1
+        assert run.info.parameters == 1
         torch.testing.assert_close(answers, torch.full_like(answers, float(known[np.isfinite(known)].mean())))
     else:
         assert answers.std() > 0.1
         again = train(data, tmp_path / "again", config, quiet=True)
-        assert torch.equal(again.network()(batch.view).prediction, answers)
-        assert again.about["best"] == run.about["best"]
+        assert torch.equal(again.load_network()(batch.view).prediction, answers)
+        assert again.info.outcome.best == run.info.outcome.best

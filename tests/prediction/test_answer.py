@@ -1,4 +1,4 @@
-"""What an answer says of itself."""
+"""An answer as lines of text and as JSON."""
 
 import json
 

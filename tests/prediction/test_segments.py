@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mitr.errors import MitrError
-from mitr.media.captions import Cue, Transcript, Word
 from mitr.media.features import Span
 from mitr.media.reading import Reading, Track
+from mitr.media.words.captions import Cue, Transcript, Word
 from mitr.prediction.segments import LONGEST, SHORTEST, Stretch, between_pauses, cut, part_of, windows
 
 

@@ -14,7 +14,7 @@ from mitr.config import TextConfig
 from mitr.errors import MitrError
 from mitr.nn.dropout import Dropout
 from mitr.text.encoder import TextEncoder
-from mitr.text.memory import MEMORY
+from mitr.text.state_cache import TEXT_STATES
 
 IDS = ((101, 2023, 3185, 2001, 2307, 102), (101, 10634, 102), (), (101, 100, 3185, 102))
 
@@ -120,9 +120,9 @@ class TestFrozen:
 class TestMemory:
     @pytest.fixture(autouse=True)
     def forget(self) -> Iterator[None]:
-        MEMORY.sets.clear()
+        TEXT_STATES.sets.clear()
         yield
-        MEMORY.sets.clear()
+        TEXT_STATES.sets.clear()
 
     @pytest.fixture
     def encoder(self) -> TextEncoder:
@@ -172,7 +172,7 @@ class TestMemory:
     def test_states_do_not_depend_on_what_was_read_before(self, encoder: TextEncoder) -> None:
         encoder.prepare([batch(IDS)])
         apart = encoder(batch(IDS[:1])).values
-        MEMORY.sets.clear()
+        TEXT_STATES.sets.clear()
         encoder.prepare([batch(IDS[:2], extra=30)])
         encoder.prepare([batch(IDS)])
         assert torch.equal(encoder(batch(IDS[:1])).values, apart)
@@ -180,10 +180,10 @@ class TestMemory:
     def test_it_keeps_to_its_bytes(self) -> None:
         encoder = TextEncoder(TextConfig(finetune=False, memory_mb=1)).eval()
         encoder.prepare(*([batch(IDS[:2], extra=more)] for more in range(3)))  # one and the same set
-        assert len(MEMORY.sets) == 1
+        assert len(TEXT_STATES.sets) == 1
         encoder.most_bytes = 20_000  # the first text takes 6 states of 1536 bytes
         encoder.prepare([batch(IDS[:1])], [batch(((101, 2023, 102),))])
-        assert sum(known.size for known in MEMORY.sets.values()) <= 20_000
+        assert sum(known.size for known in TEXT_STATES.sets.values()) <= 20_000
         encoder.most_bytes = 6 * 384 * 4 - 1
         encoder.prepare([batch(IDS[:1])])
         assert not encoder.known
@@ -191,7 +191,7 @@ class TestMemory:
     def test_one_that_learns_remembers_nothing(self, finetuned: TextEncoder) -> None:
         finetuned.prepare([batch()])
         assert not finetuned.known
-        assert not MEMORY.sets
+        assert not TEXT_STATES.sets
 
 
 class TestTokens:

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from mitr.config import ImbalanceConfig, LossConfig, ModelConfig, RunConfig, TrainConfig
+from mitr.config import ImbalanceConfig, TrainConfig
 from mitr.data.schema import DatasetInfo, Source
 from mitr.errors import MitrError
+from mitr.runs.config import ModelConfig, RunConfig
 from mitr.training.settling import settle
 
 SCALE = DatasetInfo("scale", (-3, 3), {}, Source("x", "test"))
@@ -45,12 +46,7 @@ def test_what_selects(info: DatasetInfo, asked: str, settled: str) -> None:
         ),
         (CLASSES, {"imbalance": ImbalanceConfig(loss="balanced-mse")}, "balanced-mse .* use --imbalance.weighting lds"),
         (CLASSES, {"model": ModelConfig(name="ridge")}, "the model ridge is for labels on a scale"),
-        (SCALE, {"loss": LossConfig(unimodal=0.1)}, "--loss.unimodal needs .* scale does not have"),
-        (
-            replace(SCALE, modality_labels=["text"]),
-            {"loss": LossConfig(unimodal=0.1), "model": ModelConfig(name="ridge")},
-            "the model ridge cannot learn from labels of single modalities",
-        ),
+        (SCALE, {"model": ModelConfig.of(loss_unimodal=0.1)}, "--loss.unimodal needs .* scale does not have"),
     ],
 )
 def test_what_does_not_go_together(info: DatasetInfo, sections: dict, message: str) -> None:
@@ -59,5 +55,5 @@ def test_what_does_not_go_together(info: DatasetInfo, sections: dict, message: s
 
 
 def test_models_that_learn_from_labels_of_single_modalities() -> None:
-    given = config(loss=LossConfig(unimodal=0.1), train=TrainConfig(select="mae"))
+    given = config(model=ModelConfig.of(loss_unimodal=0.1), train=TrainConfig(select="mae"))
     assert settle(given, replace(SCALE, modality_labels=["text"])) == given

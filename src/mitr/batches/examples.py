@@ -1,7 +1,8 @@
 """Samples of a split, cleaned, normalised and tokenised, and how they become batches."""
 
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,11 +13,30 @@ from mitr.data.normalize import Normalizer
 from mitr.data.schema import MODALITIES
 from mitr.data.store import Dataset
 from mitr.missing.schedules import Extent
-from mitr.text.encoder import TextEncoder
 
 Example = dict[str, tuple[np.ndarray, np.ndarray]]  # modality -> values (T, D) or (T,), available (T,)
 MANY_UNKNOWN = 0.2
 BERT_PADDED_LENGTH = 50  # to which MMSA pads its texts; the published text masks are drawn over it
+
+
+class Tokeniser(Protocol):
+    """What a text encoder does before any state is computed: texts and stored ids become ids of its vocabulary."""
+
+    max_tokens: int
+    unknown: int
+
+    @property
+    def identity(self) -> Mapping[str, object]:
+        """Its `name`, among others."""
+
+    def tokenise(self, texts: Iterable[str]) -> tuple[list[np.ndarray], int]:
+        """Texts -> ids, and how many were cut."""
+
+    def cut(self, ids: list[np.ndarray]) -> tuple[list[np.ndarray], int]:
+        """Ids, the long ones cut, and how many those were."""
+
+    def check_ids(self, ids: np.ndarray, where: str) -> None:
+        """Refuse ids of another vocabulary."""
 
 
 class Examples(TorchDataset[tuple[int, Example]]):
@@ -35,7 +55,7 @@ class Examples(TorchDataset[tuple[int, Example]]):
         data: Dataset,
         rows: np.ndarray,
         normalizer: Normalizer,
-        text: TextEncoder | None,
+        text: Tokeniser | None,
         modalities: Collection[str] | None = None,
     ):
         self.data = data
@@ -96,7 +116,7 @@ class Examples(TorchDataset[tuple[int, Example]]):
         return Extent(self.data.lengths[modality][self.rows], about.padded_length, about.special_tokens)
 
 
-def _tokens(data: Dataset, rows: np.ndarray, text: TextEncoder) -> list[np.ndarray]:
+def _tokens(data: Dataset, rows: np.ndarray, text: Tokeniser) -> list[np.ndarray]:
     if data.info.modalities["text"].kind == "raw":
         tokens, cut = text.tokenise(data.raw_text[row] for row in rows)
         unknown = sum(int((ids == text.unknown).sum()) for ids in tokens) / max(sum(len(ids) for ids in tokens), 1)

@@ -9,16 +9,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import yaml
 from jsonargparse import ArgumentParser
 
-from mitr.config import RunConfig
 from mitr.errors import MitrError
 from mitr.evaluation.metrics import metric
+from mitr.plain_yaml import read_yaml
+from mitr.runs.config import SECTIONS, ModelConfig, RunConfig
 
-PUBLISHED = Path("experiments/published")
-LARGEST = 64 << 10  # bytes of a file
-Reported = Literal["auilc", "mean", "complete"]  # what a published row sums up
+PublishedProtocol = Literal["auilc", "mean", "complete"]
 Training = Literal["per-rate", "one-model"]
 
 
@@ -56,7 +54,7 @@ class Experiment:
     source: str
     url: str
     data: DataFile
-    protocol: Reported
+    protocol: PublishedProtocol
     training: Training
     model: str
     seeds: tuple[int, ...]
@@ -77,64 +75,14 @@ def read_experiment(path: Path) -> Experiment:
         raise MitrError(
             "\n  ".join([f"{path} is not an experiment (docs/experiments.md says what one is):", *problems])
         )
-    config = _config(value["config"])
-    config.model.name = value["model"]
+    config = _config(value["model"], value["config"])
     parts = {"data": DataFile(**value["data"]), "seeds": tuple(value["seeds"]), "config": config}
     numbers = {key: {k: float(x) for k, x in value[key].items()} for key in ("published", "tolerance")}
     return Experiment(**{"name": path.stem} | value | parts | numbers)
 
 
-def find_experiment(name: str, folder: Path = PUBLISHED) -> Path:
-    """The file that a path, or the bare name of a file in `folder`, stands for.
-
-    Raises:
-        MitrError: neither exists; lists what is there.
-    """
-    for path in (Path(name), folder / f"{name.removesuffix('.yaml')}.yaml"):
-        if path.is_file():
-            return path
-    shipped = "\n  ".join(path.stem for path in list_experiments(folder)) or "nothing"
-    raise MitrError(f"there is no experiment {name!r}: name a YAML file, or one in {folder}:\n  {shipped}")
-
-
-def list_experiments(folder: Path = PUBLISHED) -> list[Path]:
-    """The experiment files of a folder, by name."""
-    return sorted(folder.glob("*.yaml"))
-
-
-def experiments_table(folder: Path = PUBLISHED) -> str:
-    """The experiment files of a folder as a Markdown table, with links relative to `docs/`."""
-    lines = [
-        "| experiment | model | data | protocol | training | MAE ↓ | Corr ↑ | source |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for path in list_experiments(folder):
-        row = read_experiment(path)
-        numbers = (f"{row.published[key]:.3f}" if key in row.published else "–" for key in ("mae", "corr"))
-        link = f"[`{row.name}`](../{PUBLISHED.as_posix()}/{path.name})"
-        cells = (link, row.model, row.data.name, row.protocol, row.training, *numbers, f"[{row.source}]({row.url})")
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-class _Plain(yaml.SafeLoader):
-    """YAML of plain values, without aliases, by which a small file could stand for a huge one."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases (*name) are not allowed")
-        return super().compose_node(parent, index)
-
-
 def _mapping(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > LARGEST:
-            raise MitrError(f"{path} is larger than {LARGEST >> 10} KiB; no experiment is")
-        value = yaml.load(path.read_text(encoding="utf-8"), _Plain)
-    except FileNotFoundError:
-        raise MitrError(f"{path} does not exist") from None
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise MitrError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    value = read_yaml(path)
     if not isinstance(value, dict):
         raise MitrError(f"{path} is not an experiment: it holds no keys; docs/experiments.md says which there are")
     return value
@@ -146,6 +94,11 @@ def _problems(value: dict[str, Any]) -> Iterator[str]:
     for key, check in CHECKS.items():
         if key in value:
             yield from (f"{key}: {problem}" for problem in check(value[key]))
+    if isinstance(value.get("model"), str) and not list(_sections(value.get("config"))):
+        try:
+            _config(value["model"], value["config"])
+        except (ArgumentError, MitrError, TypeError) as error:
+            yield f"config: {' '.join(str(error).split())}"
     published, tolerance = value.get("published"), value.get("tolerance")
     if isinstance(published, dict) and isinstance(tolerance, dict) and set(published) != set(tolerance):
         yield "tolerance: needs exactly the metrics of published"
@@ -186,8 +139,8 @@ def _seeds(value: Any) -> Iterator[str]:
         yield f"{value} repeats a seed"
 
 
-def _options(value: Any) -> Iterator[str]:
-    sections = [field.name for field in fields(RunConfig)]
+def _sections(value: Any) -> Iterator[str]:
+    sections = ["model", "loss", *SECTIONS]
     if not isinstance(value, dict):
         yield f"a mapping of the sections {', '.join(sections)} is needed"
         return
@@ -201,10 +154,6 @@ def _options(value: Any) -> Iterator[str]:
         return
     if "name" in value.get("model", {}):
         yield "model.name: the key `model` names the model"
-    try:
-        _config(value)
-    except (ArgumentError, MitrError, TypeError) as error:
-        yield " ".join(str(error).split())
 
 
 def _numbers(lowest: float) -> Callable[[Any], Iterator[str]]:
@@ -226,14 +175,17 @@ def _numbers(lowest: float) -> Callable[[Any], Iterator[str]]:
 @cache
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--config", type=RunConfig)
+    for name, kind in SECTIONS.items():
+        parser.add_argument(f"--{name}", type=kind, default=kind())
     return parser
 
 
-def _config(value: dict[str, Any]) -> RunConfig:
+def _config(model: str, value: dict[str, Any]) -> RunConfig:
     """Options checked for their types too, as on the command line."""
-    config: RunConfig = _parser().instantiate(_parser().parse_object({"config": value})).config
-    return config
+    shared = {name: options for name, options in value.items() if name in SECTIONS}
+    sections = vars(_parser().instantiate(_parser().parse_object(shared)))
+    chosen = ModelConfig.from_json({"name": model} | value.get("model", {}), value.get("loss", {}))
+    return RunConfig(chosen, **sections)
 
 
 CHECKS: dict[str, Callable[[Any], Iterator[str]]] = {
@@ -241,11 +193,11 @@ CHECKS: dict[str, Callable[[Any], Iterator[str]]] = {
     "source": _text,
     "url": _url,
     "data": _data,
-    "protocol": _one_of(get_args(Reported)),
+    "protocol": _one_of(get_args(PublishedProtocol)),
     "training": _one_of(get_args(Training)),
     "model": _text,
     "seeds": _seeds,
-    "config": _options,
+    "config": _sections,
     "published": _numbers(-1.0),
     "tolerance": _numbers(0.0),
 }

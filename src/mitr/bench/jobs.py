@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from mitr.bench.plan import Job, Plan
-from mitr.bench.work import Facts, finished, perform
+from mitr.bench.work import finished, perform
 from mitr.errors import MitrError
 from mitr.files import discard_partials, write_json
-from mitr.processes import run_jobs
+from mitr.processes import JobResult, run_jobs
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def alone_in(out: Path) -> Iterator[None]:
         yield
 
 
-def perform_all(plan: Plan, out: Path, workers: int, quiet: bool) -> dict[str, Facts]:
+def perform_all(plan: Plan, out: Path, workers: int, quiet: bool) -> dict[str, JobResult]:
     """Do what is left of the jobs in processes; a job that fails takes no other down.
 
     Returns:
@@ -46,7 +46,7 @@ def perform_all(plan: Plan, out: Path, workers: int, quiet: bool) -> dict[str, F
     with Progress(*columns, TimeRemainingColumn(), console=say, disable=quiet) as progress:
         task = progress.add_task("runs", total=len(plan.jobs), completed=len(facts))
 
-        def done(job: Job, what: Facts) -> None:
+        def done(job: Job, what: JobResult) -> None:
             facts[job.key] = what
             progress.advance(task)
             if what["status"] != "ok":
@@ -60,14 +60,14 @@ def perform_all(plan: Plan, out: Path, workers: int, quiet: bool) -> dict[str, F
     return facts
 
 
-def perform_here(plan: Plan, out: Path, quiet: bool) -> dict[str, Facts]:
+def perform_here(plan: Plan, out: Path, quiet: bool) -> dict[str, JobResult]:
     """Do what is left of the jobs one after the other in this process, each with its progress; the first error ends it.
 
     Returns:
         Key of a job -> what it was and cost.
     """
     say = Console(stderr=True, quiet=quiet)
-    facts: dict[str, Facts] = {}
+    facts: dict[str, JobResult] = {}
     for job in plan.jobs:
         known = finished(job, out)
         if known is None:
@@ -83,12 +83,12 @@ def prepare(out: Path) -> None:
             discard_partials(folder)
 
 
-def listed(plan: Plan, facts: dict[str, Facts]) -> list[Facts]:
+def listed(plan: Plan, facts: dict[str, JobResult]) -> list[JobResult]:
     """One entry per job: what it is, and its facts."""
     return [_described(job) | facts[job.key] for job in plan.jobs]
 
 
-def _described(job: Job) -> Facts:
+def _described(job: Job) -> JobResult:
     return {
         "key": job.key,
         "model": job.entry,

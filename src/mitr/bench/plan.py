@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mitr.config import MissingConfig, RunConfig
+from mitr.config import MissingConfig
 from mitr.data.scale import Scale
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
 from mitr.missing.protocols import CHOSEN, PROTOCOLS, Protocol, protocol_named
-from mitr.models.registry import MODELS, build_model
+from mitr.models.registry import MODELS
+from mitr.plain_yaml import read_yaml
+from mitr.runs.config import DEFAULT_MODEL, ModelConfig, RunConfig
 
 YARDSTICKS = ("mean", "ridge")
 PER_RATE = ("auilc", CHOSEN)  # protocols that can train one model per rate
@@ -129,14 +131,14 @@ def make_plan(
         job
         for data in datasets
         for seed in seeds
-        for recipe in _recipes(data, chosen, per_rate)
+        for training in _trainings(data, chosen, per_rate)
         for name, config in entries.items()
-        for job in [_job(data, name, config, seed, recipe)]
+        for job in [_job(data, name, config, seed, training)]
     ]
     return Plan(tuple(datasets), dict(entries), chosen, tuple(seeds), per_rate, _merged(jobs))
 
 
-class Recipe(NamedTuple):
+class ProtocolTraining(NamedTuple):
     """How a protocol trains: from an entry's own missing data to those of the protocol, and what it then tests."""
 
     training: str
@@ -151,21 +153,21 @@ class Recipe(NamedTuple):
         return MissingConfig("fixed", self.rate, seeds=base.seeds)
 
 
-def _recipes(data: Dataset, protocols: Sequence[Protocol], per_rate: bool) -> Iterator[Recipe]:
+def _trainings(data: Dataset, protocols: Sequence[Protocol], per_rate: bool) -> Iterator[ProtocolTraining]:
     for protocol in protocols:
         if per_rate and protocol.name in PER_RATE:
             for condition in protocol.conditions_of(data):
-                yield Recipe("per-rate", protocol, condition.level, Check(protocol, (condition.name,)))
+                yield ProtocolTraining("per-rate", protocol, condition.level, Check(protocol, (condition.name,)))
         else:
-            yield Recipe("one-model", protocol, None, Check(protocol))
+            yield ProtocolTraining("one-model", protocol, None, Check(protocol))
 
 
-def _job(data: Dataset, name: str, config: RunConfig, seed: int, recipe: Recipe) -> Job:
-    config = replace(config, train=replace(config.train, seed=seed), missing=recipe.missing(config.missing))
+def _job(data: Dataset, name: str, config: RunConfig, seed: int, training: ProtocolTraining) -> Job:
+    config = replace(config, train=replace(config.train, seed=seed), missing=training.missing(config.missing))
     key = f"{slug(data.info.name)}-{slug(name)}-seed{seed}-{_digest(data, config)}"
-    if recipe.rate is not None:
-        key += f"-rate{recipe.rate:g}"  # tested at its own rate alone, unlike an equal run for all conditions
-    return Job(key, name, str(data.folder), data.info.name, seed, recipe.training, config, (recipe.check,))
+    if training.rate is not None:
+        key += f"-rate{training.rate:g}"  # tested at its own rate alone, unlike an equal run for all conditions
+    return Job(key, name, str(data.folder), data.info.name, seed, training.training, config, (training.check,))
 
 
 def _merged(jobs: Sequence[Job]) -> tuple[Job, ...]:
@@ -182,7 +184,8 @@ def _digest(data: Dataset, config: RunConfig) -> str:
 
     Options at their defaults are left out, so that a run keeps its key when another option comes into being.
     """
-    plain, given = RunConfig().to_json(), config.to_json()
+    plain, given = RunConfig(ModelConfig(config.model.name)).to_json(), config.to_json()
+    plain["model"]["name"] = DEFAULT_MODEL
     for section, name in (("train", "threads"), ("train", "device"), ("text", "memory_mb")):
         del given[section][name]
     changed = {
@@ -208,15 +211,7 @@ def _problems(
     rates: Sequence[float] | None,
 ) -> Iterator[str]:
     if not entries:
-        yield f"no model is named; the models are {', '.join(MODELS)}"
-    for name, config in entries.items():
-        if config.model.name not in MODELS:
-            yield f"there is no model {config.model.name!r}; the models are {', '.join(MODELS)}"
-            continue
-        try:
-            build_model({"text": 8, "audio": 8, "vision": 8}, config.model, config.loss)
-        except MitrError as error:
-            yield f"{name}: {error}"
+        yield f"no model is named; the models are {', '.join(MODELS.names())}"
     if not protocols:
         yield f"no protocol is named; the protocols are {', '.join(PROTOCOLS)}"
     for name in protocols:
@@ -278,24 +273,46 @@ def entries_of(
     """Models by name, and variants: name -> sections of options that differ from `config`.
 
     Raises:
-        MitrError: a name given twice, or a variant with an unknown section or option.
+        MitrError: with all faults: a name given twice, no model of that name, or a variant with an unknown section or
+            option.
     """
     repeated = sorted({name for name in models if list(models).count(name) > 1})
-    if repeated:
-        raise MitrError(f"--models: {', '.join(repeated)} is named more than once")
-    entries = {name: replace(config, model=replace(config.model, name=name)) for name in models}
-    for name, sections in (variants or {}).items():
-        if not isinstance(name, str):
-            raise MitrError(f"the variant {name!r} needs a name in letters; write it in quotation marks")
-        if name in entries:
-            raise MitrError(f"the variant {name!r} has the name of a model; call it something else")
-        if not isinstance(sections, dict) or not all(isinstance(options, dict) for options in sections.values()):
-            raise MitrError(f"variant {name!r}: write sections of options, such as `model: {{name: mitr-dnet}}`")
-        options = config.to_json()
-        for section, changed in sections.items():
-            options[section] = options.get(section, {}) | changed
-        entries[name] = RunConfig.from_json(options, f"variant {name!r}")
+    faults = [f"--models: {', '.join(repeated)} is named more than once"] if repeated else []
+    entries: dict[str, RunConfig] = {}
+    for name, sections in [*((name, None) for name in models), *(variants or {}).items()]:
+        try:
+            entries[name] = (
+                replace(config, model=_model_of(name, config))
+                if sections is None
+                else (_variant(name, sections, config, taken=models))
+            )
+        except MitrError as error:
+            faults.append(str(error))
+    if len(faults) > 1:
+        raise MitrError("this benchmark cannot be run:\n" + "\n".join(f"- {fault}" for fault in faults))
+    if faults:
+        raise MitrError(faults[0])
     return entries
+
+
+def _variant(name: Any, sections: Any, config: RunConfig, taken: Sequence[str]) -> RunConfig:
+    if not isinstance(name, str):
+        raise MitrError(f"the variant {name!r} needs a name in letters; write it in quotation marks")
+    if name in taken:
+        raise MitrError(f"the variant {name!r} has the name of a model; call it something else")
+    if not isinstance(sections, dict) or not all(isinstance(options, dict) for options in sections.values()):
+        raise MitrError(f"variant {name!r}: write sections of options, such as `model: {{name: mitr-dnet}}`")
+    options = config.to_json()
+    if sections.get("model", {}).get("name", config.model.name) != config.model.name:
+        options |= {"model": {}, "loss": {}}  # the options of another model
+    for section, changed in sections.items():
+        options[section] = options.get(section, {}) | changed
+    return RunConfig.from_json(options, f"variant {name!r}")
+
+
+def _model_of(name: str, config: RunConfig) -> ModelConfig:
+    """A model with the options that the configuration has for it, or with its defaults."""
+    return config.model if name == config.model.name else ModelConfig(name)
 
 
 def read_variants(path: Path) -> dict[str, Any]:
@@ -304,12 +321,7 @@ def read_variants(path: Path) -> dict[str, Any]:
     Raises:
         MitrError: the file is missing or is not such a mapping.
     """
-    import yaml
-
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise MitrError(f"{path} cannot be read as YAML: {error}") from None
+    found = read_yaml(path)
     if not isinstance(found, dict):
         raise MitrError(f"{path} must map names of variants to sections of options")
     return found

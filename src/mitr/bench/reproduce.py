@@ -8,28 +8,29 @@ from typing import Any, Literal
 
 import pandas as pd
 
-import mitr
-from mitr.bench.experiments import Experiment
+from mitr.bench.experiments import DataFile, Experiment
 from mitr.config import EncoderChoice
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
 from mitr.evaluation.metrics import metric
 from mitr.files import replacing, write_json
+from mitr.version import VERSION
 
 Verdict = Literal["within", "better", "worse", "not measured", "other data"]
 RUN_AS = {"auilc": "auilc", "mean": "mean", "complete": "auilc"}  # rate 0 is the first of AUILC's rates
 ROUNDING = 1e-9  # a difference equal to the tolerance is within it
+HEAD = ("metric", "ours", "seeds", "published", "difference", "tolerance", "verdict")
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparedMetric:
     """One metric of a published row, ours beside theirs.
 
     Attributes:
         metric: its key.
         ours: mean over the seeds; None where nothing was measured.
         std: standard deviation over the seeds (n − 1); None with fewer than two.
-        seeds: how many seeds there are.
+        seeds: number of seeds with a value.
         theirs: the published number.
         tolerance: difference that still counts as the same.
         verdict: `within` the tolerance, `better` or `worse` than that by the metric's direction, `not measured`, or
@@ -49,27 +50,42 @@ class Row:
         """Ours minus theirs."""
         return None if self.ours is None else self.ours - self.theirs
 
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The texts of a table's line, under `HEAD`."""
+        spread = "" if self.std is None else f" ± {self.std:.3f}"
+        ours = "–" if self.ours is None else f"{self.ours:.3f}{spread}"
+        difference = "–" if self.difference is None else f"{self.difference:+.3f}"
+        compared = (ours, str(self.seeds), f"{self.theirs:.3f}", difference, f"{self.tolerance:.3f}", self.verdict)
+        return metric(self.metric).arrowed_label, *compared
+
+    def to_json(self) -> dict[str, object]:
+        """The attributes and the difference."""
+        return asdict(self) | {"difference": self.difference}
+
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What `reproduce` found.
+    """A published row that was run again.
 
     Attributes:
         experiment: the published row.
-        rows: one for each of its metrics.
-        notes: what makes the comparison less than one of like with like.
-        failed: runs that failed; their seeds are not in the means.
-        folder: where everything lies.
+        metrics: its metrics, each compared.
+        notes: differences between our run and the paper's that make the numbers less comparable.
+        failed: number of training runs that failed; their seeds are not in the means.
+        folder: the bench folder.
     """
 
     experiment: Experiment
-    rows: list[Row]
+    metrics: list[ComparedMetric]
     notes: list[str]
     failed: int
     folder: Path
 
 
-def compare(experiment: Experiment, results: pd.DataFrame, same_data: bool = True) -> list[Row]:
+def compare_with_published(
+    experiment: Experiment, results: pd.DataFrame, same_data: bool = True
+) -> list[ComparedMetric]:
     """Put our numbers beside the published ones.
 
     Args:
@@ -89,7 +105,8 @@ def compare(experiment: Experiment, results: pd.DataFrame, same_data: bool = Tru
     else:
         chosen = chosen[chosen["condition"] == {"auilc": "AUILC", "mean": "mean"}[experiment.protocol]]
     return [
-        _row(experiment, key, chosen.loc[chosen["metric"] == key, "value"], same_data) for key in experiment.published
+        _compared(experiment, key, chosen.loc[chosen["metric"] == key, "value"], same_data)
+        for key in experiment.published
     ]
 
 
@@ -115,84 +132,77 @@ def reproduce(
         command: the command line to record.
 
     Raises:
-        MitrError: the data are not there (the message says which file they are made of), or no run succeeded.
+        MitrError: the data set does not exist (the message names the file that it is made of), or no run succeeded.
     """
     dataset = _open(experiment, data)
     from mitr.bench.run import run_bench  # takes seconds, which a missing data set need not cost
 
     out = Path(out)
-    text, own = text or EncoderChoice(), experiment.config.text
+    text, published = text or EncoderChoice(), experiment.config.text
     other_data = _other_data(experiment, dataset)
     notes = [note for note in (other_data, _other_encoder(experiment, text)) if note]
     for note in notes:
         warnings.warn(note, stacklevel=2)
-    encoder = text.encoder or own.encoder
-    options = replace(own, encoder=encoder, allow_download=text.allow_download or own.allow_download)
+    encoder = text.encoder or published.encoder
+    download = text.allow_download or published.allow_download
     bench = run_bench(
         [dataset],
         out,
         models=[experiment.model],
         protocols=[RUN_AS[experiment.protocol]],
         seeds=experiment.seeds,
-        config=replace(experiment.config, text=options),
+        config=replace(experiment.config, text=replace(published, encoder=encoder, allow_download=download)),
         per_rate=experiment.training == "per-rate",
         jobs=jobs,
         quiet=quiet,
         command=command,
     )
-    rows = compare(experiment, bench.results, same_data=other_data is None)
-    found = Reproduction(experiment, rows, notes, len(bench.failed), out)
-    about = {key: value for key, value in asdict(experiment).items() if key not in ("published", "tolerance")}
-    about |= {
-        "rows": [asdict(row) | {"difference": row.difference} for row in rows],
+    metrics = compare_with_published(experiment, bench.results, same_data=other_data is None)
+    reproduction = Reproduction(experiment, metrics, notes, len(bench.failed), out)
+    row = {key: value for key, value in asdict(experiment).items() if key not in ("published", "tolerance")}
+    measured = {
+        "rows": [compared.to_json() for compared in metrics],
         "notes": notes,
-        "failed": found.failed,
+        "failed": reproduction.failed,
         "encoder": encoder,
         "measured_on": asdict(dataset.info.source),
-        "mitr": mitr.__version__,
+        "mitr": VERSION,
         "command": command,
     }
-    write_json(out / "reproduction.json", about)
+    write_json(out / "reproduction.json", row | measured)
     with replacing(out / "reproduction.md") as partial:
-        partial.write_text(as_markdown(found), encoding="utf-8")
-    return found
+        partial.write_text(as_markdown(reproduction), encoding="utf-8")
+    return reproduction
 
 
-def as_markdown(found: Reproduction) -> str:
+def as_markdown(reproduction: Reproduction) -> str:
     """The comparison as a page."""
-    row = found.experiment
+    row = reproduction.experiment
     lines = [f"# {row.title}", "", f"Published: [{row.source}]({row.url})", ""]
     lines += [f"Model {row.model}, {row.data.name}, {row.protocol}, {row.training}, seeds {_listed(row.seeds)}.", ""]
     lines += [f"| {' | '.join(HEAD)} |", f"|{'---|' * len(HEAD)}"]
-    lines += [f"| {' | '.join(cells)} |" for cells in map(_cells, found.rows)]
-    lines += [line for note in found.notes for line in ("", f"**{note}**")]
+    lines += [f"| {' | '.join(compared.cells)} |" for compared in reproduction.metrics]
+    lines += [line for note in reproduction.notes for line in ("", f"**{note}**")]
     return "\n".join(lines) + "\n"
 
 
-def print_reproduction(found: Reproduction) -> None:
+def print_reproduction(reproduction: Reproduction) -> None:
     """Print the comparison as a table."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*HEAD, title=found.experiment.title)
-    for row in found.rows:
-        table.add_row(*_cells(row))
+    table = Table(*HEAD, title=reproduction.experiment.title)
+    for compared in reproduction.metrics:
+        table.add_row(*compared.cells)
     Console().print(table)
 
 
-HEAD = ("metric", "ours", "seeds", "published", "difference", "tolerance", "verdict")
+def source_file(data: DataFile) -> str:
+    """The data of a row and the file that they are made of, for messages."""
+    return f"{data.name}, made of the file {data.file} that MMSA distributes (SHA-256 {data.sha256 or 'not known'})"
 
 
-def _cells(row: Row) -> tuple[str, ...]:
-    about = metric(row.metric)
-    name = f"{about.label} {'↓' if about.lower_is_better else '↑'}"
-    spread = "" if row.std is None else f" ± {row.std:.3f}"
-    ours = "–" if row.ours is None else f"{row.ours:.3f}{spread}"
-    difference = "–" if row.difference is None else f"{row.difference:+.3f}"
-    return name, ours, str(row.seeds), f"{row.theirs:.3f}", difference, f"{row.tolerance:.3f}", row.verdict
-
-
-def _row(experiment: Experiment, key: str, values: "pd.Series[Any]", same_data: bool) -> Row:
+def _compared(experiment: Experiment, key: str, values: "pd.Series[Any]", same_data: bool) -> ComparedMetric:
     values = values.dropna()
     ours = float(values.mean()) if len(values) else None
     std = float(values.std(ddof=1)) if len(values) > 1 else None
@@ -206,18 +216,17 @@ def _row(experiment: Experiment, key: str, values: "pd.Series[Any]", same_data: 
         verdict = "within"
     else:
         verdict = "better" if (ours < theirs) == metric(key).lower_is_better else "worse"
-    return Row(key, ours, std, len(values), theirs, tolerance, verdict)
+    return ComparedMetric(key, ours, std, len(values), theirs, tolerance, verdict)
 
 
 def _open(experiment: Experiment, data: str | Path | None) -> Dataset:
     if data is not None and Path(data).exists():
         return Dataset(data)
-    about = experiment.data
     given = "no --data was given" if data is None else f"{data} does not exist"
     raise MitrError(
-        f"{given}: {experiment.name} needs {about.name}, made of the file {about.file} that MMSA distributes "
-        f"(SHA-256 {about.sha256 or 'not known'}).\nPut it into a data set and name that:\n"
-        f"  mitr data import {about.file} --out DIR\n"
+        f"{given}: {experiment.name} needs {source_file(experiment.data)}.\n"
+        "Put it into a data set and name that:\n"
+        f"  mitr data import {experiment.data.file} --out DIR\n"
         f"  mitr reproduce {experiment.name} --data DIR --out OUT"
     )
 

@@ -2,27 +2,28 @@
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from mitr.bench.evaluate import data_facts, shown_facts, warnings_for
 from mitr.bench.jobs import alone_in, listed, perform_all, perform_here, prepare
 from mitr.bench.plan import PER_RATE, Check, Job, Plan
 from mitr.bench.run import shared_among
 from mitr.bench.tables import Answers, coverage_of, over_seeds, shapley_of, summary_of, write_table
-from mitr.bench.work import Facts
-from mitr.config import PUBLISHED_SEEDS, MissingConfig, RunConfig
+from mitr.config import PUBLISHED_SEEDS, MissingConfig
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
-from mitr.evaluation.evaluate import data_facts, shown_facts, warnings_for
 from mitr.evaluation.table import write_results
 from mitr.files import read_json, write_json
 from mitr.missing.protocols import AREA, CHOSEN, PROTOCOLS, Protocol, protocol_named
+from mitr.processes import JobResult
 from mitr.report.plan import Findings, write_plan_report
-from mitr.training.run import Run
+from mitr.runs.config import RunConfig
+from mitr.runs.run import Run
 from mitr.training.settling import settle
 
 
@@ -36,7 +37,7 @@ class Robustness:
         folder: of the experiment.
     """
 
-    aggregate: dict[str, Any]
+    aggregate: Mapping[str, Any]
     results: pd.DataFrame
     folder: Path
 
@@ -136,11 +137,13 @@ def _jobs(
             yield Job(key, model, place, name, seed, "per-rate", replace(seeded, missing=missing), checks, split)
 
 
-def _reported(plan: Plan, out: Path, facts: dict[str, Facts], known: dict[str, Any], command: str | None) -> Robustness:
+def _reported(
+    plan: Plan, out: Path, facts: dict[str, JobResult], known: dict[str, Any], command: str | None
+) -> Robustness:
     (dataset,), (protocol,), model = plan.datasets, plan.protocols, next(iter(plan.entries))
     write_json(out / "jobs.json", listed(plan, facts))
     if failed := [f"{key}: {job['error']}" for key, job in facts.items() if job["status"] != "ok"]:
-        raise MitrError(f"{len(failed)} of {len(plan.jobs)} runs failed, call again to go on:\n" + "\n".join(failed))
+        raise MitrError("\n".join([f"{len(failed)} of {len(plan.jobs)} runs failed; call again to go on", *failed]))
     training = "per-rate" if plan.per_rate else "one-model"
     each = [Answers(model, seed, protocol.name, training) for seed in plan.seeds]
     found = [(answers, *summary_of(plan, out, dataset, answers)) for answers in each]
@@ -153,13 +156,13 @@ def _reported(plan: Plan, out: Path, facts: dict[str, Facts], known: dict[str, A
     write_table(shapley, out / "shapley.csv")
     summaries = [summary.to_json() | {"seed": answers.seed} for answers, summary, _ in found]
     about = {"training": training, "summaries": summaries, "command": command}
-    write_json(out / "summary.json", together | about | known)
+    write_json(out / "summary.json", dict(together) | about | known)
     run = Run(out / "runs" / plan.jobs[-1].key)
     shown = shown_facts(run, dataset, plan.jobs[-1].split, command)
     shown |= {"Training": training, "Seed": ", ".join(map(str, plan.seeds))}
     if plan.per_rate:
         last = f"missing rates {plan.jobs[-1].config.missing.rate}"
-        shown |= {"Selection": run.about["selection"].replace(last, "each model's own missing rate")}
+        shown |= {"Selection": run.info.selection.replace(last, "each model's own missing rate")}
     shown.pop("Epochs")  # each run has its own
     write_plan_report(
         out,

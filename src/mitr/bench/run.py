@@ -1,7 +1,7 @@
 """Run a benchmark: plan, masks, jobs, tables and report, in a folder that an interrupted call goes on with."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -9,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 
-import mitr
 from mitr.bench.jobs import alone_in, listed, perform_all, prepare
 from mitr.bench.plan import Plan, entries_of, make_plan, slug
 from mitr.bench.tables import (
@@ -22,14 +21,15 @@ from mitr.bench.tables import (
     summary_of,
     write_table,
 )
-from mitr.bench.work import Facts
-from mitr.config import RunConfig
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
+from mitr.evaluation.mask_files import export_masks
 from mitr.evaluation.table import write_results
 from mitr.files import write_json
-from mitr.missing.exporting import export_masks
+from mitr.processes import JobResult
 from mitr.report.plan import Findings, write_plan_report
+from mitr.runs.config import RunConfig
+from mitr.version import VERSION
 
 STATES_MB = 4096  # of remembered text states in all processes together
 
@@ -53,11 +53,11 @@ class BenchResult:
     comparisons: pd.DataFrame
     coverage: pd.DataFrame
     shapley: pd.DataFrame
-    jobs: list[Facts]
+    jobs: list[JobResult]
     folder: Path
 
     @property
-    def failed(self) -> list[Facts]:
+    def failed(self) -> list[JobResult]:
         """The jobs that failed."""
         return [job for job in self.jobs if job["status"] != "ok"]
 
@@ -70,7 +70,7 @@ def run_bench(
     protocols: Sequence[str],
     seeds: Sequence[int],
     config: RunConfig | None = None,
-    variants: dict[str, Any] | None = None,
+    variants: Mapping[str, Any] | None = None,
     per_rate: bool = False,
     rates: Sequence[float] | None = None,
     jobs: int = 0,
@@ -118,7 +118,7 @@ def _carried_out(
     plan: Plan, out: Path, workers: int, reference: str | None, quiet: bool, command: str | None
 ) -> BenchResult:
     prepare(out)
-    write_json(out / "plan.json", plan.to_json() | {"mitr": mitr.__version__, "command": command})
+    write_json(out / "plan.json", plan.to_json() | {"mitr": VERSION, "command": command})
     facts = perform_all(plan, out, workers, quiet)
     entries = listed(plan, facts)
     write_json(out / "jobs.json", entries)
@@ -167,7 +167,7 @@ def _write_masks(plan: Plan, out: Path) -> None:
             export_masks(data, protocol, "test", path, text, overwrite=True)
 
 
-def _warnings(plan: Plan, jobs: list[Facts]) -> list[str]:
+def _warnings(plan: Plan, jobs: list[JobResult]) -> list[str]:
     named = len(plan.datasets) > 1
     found = [f"{data.info.name}: {note}" if named else note for data in plan.datasets for note in data.info.notes]
     failed = sum(job["status"] != "ok" for job in jobs)
@@ -182,7 +182,7 @@ def _warnings(plan: Plan, jobs: list[Facts]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _shown_facts(plan: Plan, jobs: list[Facts], command: str | None) -> dict[str, str]:
+def _shown_facts(plan: Plan, jobs: list[JobResult], command: str | None) -> dict[str, str]:
     """Rows of the table "how this was made"."""
     config = next(iter(plan.entries.values()))
     code = dict.fromkeys(
@@ -195,7 +195,7 @@ def _shown_facts(plan: Plan, jobs: list[Facts], command: str | None) -> dict[str
         "Text encoder": f"{config.text.encoder}, {'fine-tuned' if config.text.finetune else 'frozen'}",
         "Training": f"at most {config.train.max_epochs} epochs, learning rate {config.train.lr:g}, "
         f"{config.train.lr_schedule}, batch {config.train.batch_size}",
-        "Versions": f"mitr {mitr.__version__}, torch {version('torch')}, numpy {version('numpy')}",
+        "Versions": f"mitr {VERSION}, torch {version('torch')}, numpy {version('numpy')}",
         "Code": ", ".join(code) or "an installed package",
     }
     return facts | ({"Command": command} if command else {})

@@ -9,7 +9,7 @@ import pandas as pd
 from mitr.bench.bins import by_label_bin
 from mitr.bench.compare import compare
 from mitr.bench.plan import Plan
-from mitr.bench.work import Facts, predictions_path
+from mitr.bench.work import predictions_path
 from mitr.data.store import Dataset
 from mitr.evaluation.calibrating import FILE
 from mitr.evaluation.conformal import Conformal, coverage_by_rate
@@ -17,6 +17,7 @@ from mitr.evaluation.over_seeds import aggregate
 from mitr.evaluation.summary import Summary, summarise
 from mitr.evaluation.table import tidy
 from mitr.files import read_json, replacing
+from mitr.processes import JobResult
 
 
 class Answers(NamedTuple):
@@ -35,7 +36,7 @@ class Answers(NamedTuple):
     training: str
 
 
-def complete_answers(plan: Plan, facts: Mapping[str, Facts]) -> list[Answers]:
+def complete_answers(plan: Plan, facts: Mapping[str, JobResult]) -> list[Answers]:
     """Those for which every run succeeded, on all data sets; tables hold nothing else."""
     found: dict[Answers, bool] = {}
     for job in plan.jobs:
@@ -69,7 +70,7 @@ def summary_of(plan: Plan, out: Path, data: Dataset, answers: Answers) -> tuple[
     return summary, tidy(summary, **known, seed=answers.seed, run=run)
 
 
-def over_seeds(summaries: Sequence[tuple[Answers, Summary]]) -> dict[tuple[str, str], dict[str, Any]]:
+def over_seeds(summaries: Sequence[tuple[Answers, Summary]]) -> dict[tuple[str, str], Mapping[str, Any]]:
     """(protocol, training) -> the summaries of one model on one data set over its seeds (`aggregate`)."""
     each: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for answers, summary in summaries:
@@ -100,7 +101,7 @@ def comparisons_of(plan: Plan, out: Path, whole: list[Answers], results: pd.Data
     return pd.concat(tables, ignore_index=True)
 
 
-def coverage_of(plan: Plan, out: Path, facts: Mapping[str, Facts]) -> pd.DataFrame:
+def coverage_of(plan: Plan, out: Path, facts: Mapping[str, JobResult]) -> pd.DataFrame:
     """How often the intervals of each run hold the label, of the runs that have intervals."""
     parts = []
     for job in plan.jobs:
@@ -123,7 +124,7 @@ def coverage_of(plan: Plan, out: Path, facts: Mapping[str, Facts]) -> pd.DataFra
     return pd.concat(parts, ignore_index=True) if parts else none
 
 
-def shapley_of(plan: Plan, facts: Mapping[str, Facts]) -> pd.DataFrame:
+def shapley_of(plan: Plan, facts: Mapping[str, JobResult]) -> pd.DataFrame:
     """What each modality added, of the runs that see all conditions."""
     rows = [
         {"data": job.data_name, "model": job.entry, "training": job.training, "seed": job.seed, "modality": m} | entry

@@ -1,8 +1,8 @@
 """One job of a benchmark: train or go on training, test under every protocol, say what it cost."""
 
 import shutil
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,13 +17,12 @@ from mitr.evaluation.shapley import shapley, summary
 from mitr.files import read_json, replacing, write_json
 from mitr.missing.protocols import Condition
 from mitr.models.network import Network
-from mitr.training.log import read_history
-from mitr.training.run import resume, train
+from mitr.processes import JobResult
+from mitr.runs.history import read_history
+from mitr.training.train import resume, train
 
-Facts = dict[str, Any]
 
-
-def perform(job: Job, folder: Path, quiet: bool = True) -> Facts:
+def perform(job: Job, folder: Path, quiet: bool = True) -> JobResult:
     """Do what is left of a job; its facts are in `done.json` of its run folder. `quiet` shows no progress."""
     place = folder / "runs" / job.key
     reset_peak_memory()
@@ -31,10 +30,10 @@ def perform(job: Job, folder: Path, quiet: bool = True) -> Facts:
     if place.exists() and not (place / "run.json").exists():
         shutil.rmtree(place)  # stopped before there was anything to go on with
     if (place / "run.json").exists():
-        run = resume(place, dataset, quiet=quiet, calibrate=False)
+        run = resume(place, dataset, quiet=quiet)
     else:
-        run = train(dataset, place, job.config, quiet=quiet, calibrate=False)
-    network = run.network()
+        run = train(dataset, place, job.config, quiet=quiet)
+    network = run.load_network()
     tested = run.examples(dataset, job.split, network)
     for check in job.checks:
         path = predictions_path(folder, job, check)
@@ -45,27 +44,27 @@ def perform(job: Job, folder: Path, quiet: bool = True) -> Facts:
         calibrated(run, data=dataset, network=network)
     facts = {
         "status": "ok",
-        "parameters": run.about["parameters"],
-        "epochs": run.about["epochs"],
-        "best_epoch": run.about["best_epoch"],
-        "validation": run.about["best"],
+        "parameters": run.info.parameters,
+        "epochs": run.outcome.epochs,
+        "best_epoch": run.outcome.best_epoch,
+        "validation": run.outcome.best,
         "train_seconds": round(sum(float(row["seconds"]) for row in read_history(place)), 1),
         "milliseconds_per_sample": round(milliseconds_per_sample(network, tested), 3),
         "peak_mb": max(filter(None, [peak_memory_mb(), earlier.get("peak_mb")]), default=None),
         "checks": [check.protocol.name for check in job.checks],
         "shapley": earlier.get("shapley") or summary(shapley(network, tested)),
-        "git": run.about["git"],
+        "git": None if run.info.git is None else asdict(run.info.git),
     }
     write_json(place / "done.json", facts)
     return facts
 
 
-def finished(job: Job, folder: Path) -> Facts | None:
+def finished(job: Job, folder: Path) -> JobResult | None:
     """What an earlier call said of the job, if nothing of it is left to do."""
     path = folder / "runs" / job.key / "done.json"
     if not path.exists() or not all(predictions_path(folder, job, check).exists() for check in job.checks):
         return None
-    facts: Facts = read_json(path)
+    facts: JobResult = read_json(path)
     calibrated_here = (path.parent / FILE).exists() or not _can_calibrate(Dataset(job.data))
     return facts if calibrated_here and "shapley" in facts else None
 

@@ -7,11 +7,8 @@ from mitr.config import (
     PUBLISHED_SEEDS,
     EncoderChoice,
     ImbalanceConfig,
-    LossConfig,
     MissingConfig,
-    ModelConfig,
     NormalizeConfig,
-    RunConfig,
     TextConfig,
     TrainConfig,
 )
@@ -30,8 +27,6 @@ def bench(
     per_rate: bool = False,
     reference: str | None = None,
     jobs: int = 0,
-    model: ModelConfig = ModelConfig(),  # noqa: B008
-    loss: LossConfig = LossConfig(),  # noqa: B008
     text: TextConfig = TextConfig(),  # noqa: B008
     missing: MissingConfig = MissingConfig(),  # noqa: B008
     normalize: NormalizeConfig = NormalizeConfig(),  # noqa: B008
@@ -48,12 +43,11 @@ def bench(
         rates: missing rates of the protocol rates, written as [0.0,0.5].
         seeds: seeds of the training runs, with commas between them.
         out: the folder for runs, masks, results and report.
-        variants: a YAML file with further entries, name -> sections of options that differ.
+        variants: a YAML file with further entries, name -> sections of options that differ; here a model's own
+            options are set.
         per_rate: protocols auilc and rates train one model per missing rate, as published.
         reference: the model that the others are tested against; otherwise the first.
         jobs: processes at a time; 0 for one per core.
-        model: the network; its name is replaced.
-        loss: weights of the loss terms.
         text: the text encoder.
         missing: what the student does not see, where the protocol leaves it open.
         normalize: scaling of features.
@@ -63,6 +57,7 @@ def bench(
     """
     from mitr.bench.plan import read_variants
     from mitr.bench.run import run_bench
+    from mitr.runs.config import ModelConfig, RunConfig
 
     found = run_bench(
         data,
@@ -70,7 +65,7 @@ def bench(
         models=words_of(models),
         protocols=words_of(protocol),
         seeds=numbers_of(seeds),
-        config=RunConfig(model, loss, text, missing, normalize, train, imbalance),
+        config=RunConfig(ModelConfig(), text, missing, normalize, train, imbalance),
         variants=read_variants(Path(variants)) if variants else None,
         per_rate=per_rate,
         rates=rates,
@@ -86,33 +81,52 @@ def bench(
 
 
 def reproduce(
-    experiment: str,
+    experiment: str | None = None,
     *,
-    out: str,
+    list: bool = False,
+    out: str | None = None,
     data: str | None = None,
     text: EncoderChoice = EncoderChoice(),  # noqa: B008
     jobs: int = 0,
     quiet: bool = False,
 ) -> None:
-    """Run a published row again and compare: ours, theirs, and whether they agree; stopped, it can be called again.
+    """Run a published row, or all of a table, and compare: ours, theirs, verdicts; stopped, it can be called again.
 
     Args:
-        experiment: a YAML file, or the name of one in experiments/published.
+        experiment: the name of a published row or table (wang2025, wang2025_mosi), or a YAML file with a row.
+        list: print the published rows, or those of the table that is named, and run nothing.
         out: the folder for runs and comparison.
-        data: the data set's folder; without it, the error says which file it is to be made of.
+        data: the data set's folder, several with commas between them; without it, the error says which are needed.
         text: another place of the text encoder.
         jobs: processes at a time; 0 for one per core.
         quiet: show no progress.
     """
-    from mitr.bench import reproduce as reproducing
-    from mitr.bench.experiments import find_experiment, read_experiment
+    from mitr.bench import reproduce as one_row
+    from mitr.bench import reproduce_table as whole_table
+    from mitr.bench.catalogue import experiment_file, experiments_named, print_experiments
 
-    row = read_experiment(find_experiment(experiment))
-    found = reproducing.reproduce(row, data, out, text=text, jobs=jobs, quiet=quiet, command=command_line())
-    reproducing.print_reproduction(found)
+    if list:
+        print_experiments(experiments_named(experiment))
+        return
+    if experiment is None:
+        raise MitrError("name a published row, a table or a YAML file; `mitr reproduce --list` prints the rows")
+    rows = experiments_named(experiment)
+    if out is None:
+        raise MitrError("name a folder for runs and comparison: --out OUT")
+    if experiment_file(experiment) is not None:
+        found = one_row.reproduce(rows[0], data, out, text=text, jobs=jobs, quiet=quiet, command=command_line())
+        one_row.print_reproduction(found)
+        problems = [f"{found.failed} runs failed"] if found.failed else []
+    else:
+        stores = [data] if data and Path(data).exists() else words_of(data or "")
+        table = whole_table.reproduce_table(
+            experiment, rows, stores, out, text=text, jobs=jobs, quiet=quiet, command=command_line()
+        )
+        whole_table.print_table(table)
+        problems = table.problems
     print(f"{Path(out) / 'reproduction.md'}")
-    if found.failed:
-        raise MitrError(f"{found.failed} runs failed; the same command tries them again")
+    if problems:
+        raise MitrError("\n".join([*problems, "the same command tries them again"]))
 
 
 def words_of(text: str) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from mitr.errors import MitrError
-from mitr.media.limits import Limits
+from mitr.media.files.limits import Limits
 from mitr.media.options import FeatureConfig, MediaConfig, SpeechConfig
 
 
@@ -41,7 +41,7 @@ def features_list(extractor: str | None = None) -> None:
     from rich.console import Console
     from rich.markdown import Markdown
 
-    from mitr.media.cards import card_of
+    from mitr.media.dataset.cards import card_of
     from mitr.media.registry import EXTRACTORS, extractor_of
 
     if extractor is not None:
@@ -90,8 +90,8 @@ def extract(
         quiet: show no progress bar.
     """
     from mitr.data.inspecting import inspect, print_inspection
-    from mitr.media.extracting import extract as extract_clips
-    from mitr.media.extracting import listed
+    from mitr.media.dataset.extracting import extract as extract_clips
+    from mitr.media.dataset.extracting import listed
 
     try:
         found = extract_clips(

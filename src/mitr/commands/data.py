@@ -131,7 +131,7 @@ def masks_export(
         text: the text encoder, for whose tokens the masks of text are made.
         overwrite: replace the file if it exists.
     """
-    from mitr.missing.exporting import export_masks
+    from mitr.evaluation.mask_files import export_masks
 
     saved = export_masks(data, protocol, split, Path(out), text, overwrite)
     print(f"{out}: masks of {len(saved.ids)} samples in {len(saved.conditions)} conditions")

@@ -1,21 +1,15 @@
 """Commands that train and evaluate."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mitr.commands.wording import command_line
-from mitr.config import (
-    PUBLISHED_SEEDS,
-    ImbalanceConfig,
-    LossConfig,
-    MissingConfig,
-    ModelConfig,
-    NormalizeConfig,
-    RunConfig,
-    TextConfig,
-    TrainConfig,
-)
+from mitr.config import PUBLISHED_SEEDS, ImbalanceConfig, MissingConfig, NormalizeConfig, TextConfig, TrainConfig
 from mitr.errors import MitrError
+
+if TYPE_CHECKING:
+    from mitr.runs.config import ModelConfig
 
 Protocols = Literal["complete", "auilc", "mean", "modality-rate", "combinations", "blocks", "rates"]
 
@@ -25,8 +19,7 @@ def train_run(
     *,
     out: str | None = None,
     resume: str | None = None,
-    model: ModelConfig = ModelConfig(),  # noqa: B008
-    loss: LossConfig = LossConfig(),  # noqa: B008
+    model: "ModelConfig",
     text: TextConfig = TextConfig(),  # noqa: B008
     missing: MissingConfig = MissingConfig(),  # noqa: B008
     normalize: NormalizeConfig = NormalizeConfig(),  # noqa: B008
@@ -40,8 +33,7 @@ def train_run(
         data: the data set's folder; with --resume only if it has moved.
         out: the run folder to make.
         resume: the run folder to go on with; its own options are used.
-        model: the network.
-        loss: weights of the loss terms.
+        model: the model and its options.
         text: the text encoder.
         missing: what the student does not see.
         normalize: scaling of features.
@@ -49,29 +41,30 @@ def train_run(
         imbalance: how rare labels are made to count.
         quiet: show no progress bar.
     """
-    from mitr.training import run as runs
+    from mitr import api
+    from mitr.runs.config import RunConfig
 
     if resume is not None:
         if out is not None:
             raise MitrError("--resume names the run folder; --out does not go with it")
-        if RunConfig(model, loss, text, missing, normalize, train, imbalance) != RunConfig():
+        if RunConfig(model, text, missing, normalize, train, imbalance) != RunConfig():
             raise MitrError("a resumed run keeps its own options; leave out all but --resume, DATA and --quiet")
-        if runs.Run(resume).finished:
+        if api.load(resume).finished:
             print(f"{resume} had finished already")
         try:
-            run = runs.resume(resume, data, quiet=quiet)
+            run = api.resume(resume, data, quiet=quiet)
         except KeyboardInterrupt:
             raise _interrupted(resume) from None
     else:
         if data is None or out is None:
             raise MitrError("name a data set and a run folder: mitr train DATA --out RUN (or mitr train --resume RUN)")
-        config = RunConfig(model, loss, text, missing, normalize, train, imbalance)
+        config = RunConfig(model, text, missing, normalize, train, imbalance)
         try:
-            run = runs.train(data, out, config, quiet=quiet, command=command_line())
+            run = api.train(data, out, config, quiet=quiet, command=command_line())
         except KeyboardInterrupt:
             raise _interrupted(out) from None
-    about, select = run.about, run.config.train.select
-    best = f"best epoch {about['best_epoch']} of {about['epochs']}, validation {select} {about['best']:.4f}"
+    outcome, select = run.outcome, run.config.train.select
+    best = f"best epoch {outcome.best_epoch} of {outcome.epochs}, validation {select} {outcome.best:.4f}"
     print(f"{run.folder}: {best}")
 
 
@@ -107,9 +100,9 @@ def evaluate(
         overwrite: replace the folder if it exists.
         quiet: show no progress bar.
     """
-    from mitr.evaluation.evaluate import evaluate as evaluate_run
+    from mitr import api
 
-    found = evaluate_run(
+    found = api.evaluate(
         run,
         data,
         out=out,
@@ -138,8 +131,7 @@ def robustness(
     rates: tuple[float, ...] | None = None,
     split: Literal["valid", "test"] = "test",
     metrics: Literal["auto", "mosi", "sims", "general"] = "auto",
-    model: ModelConfig = ModelConfig(),  # noqa: B008
-    loss: LossConfig = LossConfig(),  # noqa: B008
+    model: "ModelConfig",
     text: TextConfig = TextConfig(),  # noqa: B008
     missing: MissingConfig = MissingConfig(),  # noqa: B008
     normalize: NormalizeConfig = NormalizeConfig(),  # noqa: B008
@@ -159,8 +151,7 @@ def robustness(
         rates: missing rates of the protocol rates, written as [0.0,0.5].
         split: the split to report.
         metrics: the definitions to use; auto chooses by the label range.
-        model: the network.
-        loss: weights of the loss terms.
+        model: the model and its options.
         text: the text encoder.
         missing: what the student does not see.
         normalize: scaling of features.
@@ -170,8 +161,9 @@ def robustness(
         quiet: show no progress.
     """
     from mitr.bench.robustness import robustness as run_robustness
+    from mitr.runs.config import RunConfig
 
-    config = RunConfig(model, loss, text, missing, normalize, train, imbalance)
+    config = RunConfig(model, text, missing, normalize, train, imbalance)
     try:
         found = run_robustness(
             data,
@@ -199,7 +191,7 @@ def _interrupted(folder: str) -> MitrError:
     return MitrError(f"interrupted; go on with: mitr train --resume {folder}")
 
 
-def _print_metrics(summary: dict[str, Any]) -> None:
+def _print_metrics(summary: Mapping[str, Any]) -> None:
     """The metrics in each condition, and over them, of one evaluation or of several seeds (their means)."""
     from rich.console import Console
     from rich.table import Table

@@ -13,7 +13,7 @@ from mitr.data.schema import MODALITIES, DatasetInfo, Modality
 from mitr.data.store import Sample, write_store
 
 
-class Steps(NamedTuple):
+class RawSteps(NamedTuple):
     """One modality of one sample as the source has it.
 
     Attributes:
@@ -45,7 +45,7 @@ class Draft:
     splits: list[str]
     labels: list[float | None]
     raw_text: list[str]
-    steps: Callable[[int], dict[str, Steps]]
+    steps: Callable[[int], dict[str, RawSteps]]
     modality_labels: dict[str, list[float | None]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     classes: tuple[str, ...] | None = None
@@ -101,7 +101,7 @@ def _clean(draft: Draft, info: DatasetInfo) -> Iterator[Sample]:
     _note_labels(draft, info)
 
 
-def _clean_into(sample: Sample, m: str, steps: Steps, modality: Modality, tally: Tally) -> None:
+def _clean_into(sample: Sample, m: str, steps: RawSteps, modality: Modality, tally: Tally) -> None:
     if modality.kind == "ids":
         length = len(steps.values) if steps.length is None else steps.length
         cleaned = clean_ids(steps.values, length, is_bert(modality.tokenizer))

@@ -88,7 +88,7 @@ class Inspection:
     warnings: list[str] = field(default_factory=list)
     classes: dict[str, dict[str, int]] | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """A plain dictionary."""
         return asdict(self)
 

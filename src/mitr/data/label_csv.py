@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mitr.data.classes import TaskChoice, class_index, classes_of, is_blank, number
-from mitr.data.draft import Draft, Steps
+from mitr.data.draft import Draft, RawSteps
 from mitr.data.mmsa import TextChoice
 from mitr.data.schema import MODALITIES, Modality
 from mitr.data.tables import read_mode, read_table
@@ -74,9 +74,9 @@ def read_label_csv(source: Path, text: TextChoice = "auto", modes: bool = True, 
             notes.append(f"{m} is absent from every sample: there is no features/{m}.npz")
     ordered = {m: modalities[m] for m in MODALITIES if m in modalities}
 
-    def steps(row: int) -> dict[str, Steps]:
+    def steps(row: int) -> dict[str, RawSteps]:
         found = {m: store.read(ids[row]) for m, store in features.items()}
-        return {m: Steps(values, len(values)) for m, values in found.items() if values is not None}
+        return {m: RawSteps(values, len(values)) for m, values in found.items() if values is not None}
 
     raw = [row["text"] for row in rows]
     return Draft(

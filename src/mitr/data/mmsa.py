@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mitr.data.classes import TaskChoice, class_index, classes_of
-from mitr.data.draft import Draft, Steps
+from mitr.data.draft import Draft, RawSteps
 from mitr.data.fields import Field, Place, numbers, read_field, strings
 from mitr.data.mapped import MappedFile
 from mitr.data.schema import SPLITS, Kind, Modality
@@ -202,15 +202,15 @@ class _Split:
         return strings(self.place, "raw_text", self._sequence("raw_text"))
 
 
-def _reader(parts: list[_Split], used: dict[str, str], file: MappedFile) -> Callable[[int], dict[str, Steps]]:
+def _reader(parts: list[_Split], used: dict[str, str], file: MappedFile) -> Callable[[int], dict[str, RawSteps]]:
     """Row -> modality -> its steps, as views of the file, whose pages go back once they were read."""
     fields = [{m: field for m, name in used.items() if (field := part.field(name)) is not None} for part in parts]
     lengths = [{m: part.lengths(m, f) for m, f in own.items()} for part, own in zip(parts, fields, strict=True)]
     places = [(k, i) for k, part in enumerate(parts) for i in range(part.size)]
 
-    def steps(row: int) -> dict[str, Steps]:
+    def steps(row: int) -> dict[str, RawSteps]:
         k, i = places[row]
-        found = {m: Steps(field.row(i), lengths[k][m][i]) for m, field in fields[k].items()}
+        found = {m: RawSteps(field.row(i), lengths[k][m][i]) for m, field in fields[k].items()}
         file.reading(sum(part.values.nbytes for part in found.values()))
         return found
 

@@ -25,7 +25,8 @@ class Modality:
             counts).
         special_tokens: text only: the first step is [CLS] and the last one [SEP].
         tokenizer: text ids only: the vocabulary, as a Hugging Face name such as `bert-base-uncased`.
-        extractor: what made the features of clips (`mitr.media.registry.Recipe`); None where the source had them.
+        extractor: how the features were made of clips (`mitr.media.registry.FeatureRecipe`); None where the source had
+            the features.
     """
 
     kind: Kind
@@ -33,7 +34,7 @@ class Modality:
     padded_length: int | None = None
     special_tokens: bool = False
     tokenizer: str | None = None
-    extractor: dict[str, Any] | None = None
+    extractor: dict[str, object] | None = None
 
     def __post_init__(self) -> None:
         if self.kind in ("features", "embeddings") and not (isinstance(self.dim, int) and self.dim > 0):
@@ -112,7 +113,7 @@ class DatasetInfo:
         """The scale of the labels, with the family of metrics that it is usually measured with."""
         return Scale.of(self.label_range, self.classes)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """A plain dictionary for `dataset.json`."""
         return asdict(self)
 

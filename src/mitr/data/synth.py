@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from mitr.data.draft import Draft, Steps, write_draft
+from mitr.data.draft import Draft, RawSteps, write_draft
 from mitr.data.schema import MODALITIES, DatasetInfo, Modality, Source
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
@@ -82,13 +82,13 @@ def synthesise(
     patterns = {m: _patterns(np.random.default_rng([seed, 1, k]), DIMS[m]) for k, m in enumerate(MODALITIES)}
     absent = _absent(np.random.default_rng([seed, 2]), total)
 
-    def steps(row: int) -> dict[str, Steps]:
+    def steps(row: int) -> dict[str, RawSteps]:
         found = {}
         for k, m in enumerate(MODALITIES):
             if not absent[row, k] and not (m == "text" and text == "raw"):
                 random = np.random.default_rng([seed, 3, row, k])
                 values = _sequence(random, m, latents.evidence[m][row], patterns[m])
-                found[m] = Steps(values, len(values))
+                found[m] = RawSteps(values, len(values))
         return found
 
     raw = [""] * total

@@ -1,13 +1,10 @@
 """A pickle machine that can only build data: NumPy arrays, numbers, strings and plain containers.
 
-A pickle is a program. Python's own unpickler runs it, and even with a strict `find_class` it allocates what
-the program
-declares: a 9-byte file may claim a memo of 32 GB. This machine maps the file and interprets it: no name is
-ever imported, arrays are views of the mapped file (so reading costs no copy), and whatever is not data is
-refused by name.
+A pickle is a program. Python's own unpickler runs it, and even with a strict `find_class` it allocates what the program
+declares: a 9-byte file may claim a memo of 32 GB. This machine maps the file and interprets it: no name is ever
+imported, arrays are views of the mapped file (so reading costs no copy), and whatever is not data is refused by name.
 
-Source: the opcodes as documented in Python's `pickletools`; protocols 0 to 5, Python 2's strings read as
-latin1.
+Source: the opcodes as documented in Python's `pickletools`; protocols 0 to 5, Python 2's strings read as latin1.
 """
 
 import codecs
@@ -19,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from mitr.data.mapped import MappedFile
-from mitr.data.numpy_pickle import NUMPY_CALLS, NUMPY_NAMES, Name, NotData, Pending
+from mitr.data.numpy_pickle import Name, NotData, Pending
+from mitr.data.pickle_calls import ADMITTED, as_key, described
 from mitr.errors import MitrError
 
 BLOB = 1 << 16  # longer bytes stay views of the file; only arrays have them
-KEYS = (str, int, float, bytes, type(None))  # hashing a deep tuple would exhaust the C stack
 NOT_RUN = ", which is not data and was not run"
 READS = "mitr reads arrays, numbers, strings and plain containers"
 EXPANSION = 16  # a list may name one object many times; this much is plausible
@@ -174,33 +171,33 @@ class _Machine:
     def reduce(self) -> None:
         arguments, call = self.pop(), self.pop()
         if not isinstance(call, Name) or call.call is None or not isinstance(arguments, tuple):
-            raise NotData(f"it calls {_describe(call)}{NOT_RUN}")
+            raise NotData(f"it calls {described(call)}{NOT_RUN}")
         self.make(call.call(*arguments))
 
     def build(self) -> None:
         state, target = self.pop(), self.stack[-1]
         if not isinstance(target, Pending):
-            raise NotData(f"it sets the inner state of {_describe(resolved(target))}")
+            raise NotData(f"it sets the inner state of {described(resolved(target))}")
         target.build(state)
 
     def extend(self, items: list[Any]) -> None:
         target = resolved(self.stack[-1])
         if not isinstance(target, list):
-            raise NotData(f"it appends to {_describe(target)}")
+            raise NotData(f"it appends to {described(target)}")
         target.extend(items)
 
     def set_items(self, items: list[Any]) -> None:
         target = resolved(self.stack[-1])
         if not isinstance(target, dict) or len(items) % 2:
-            raise NotData(f"it sets keys in {_describe(target)}")
+            raise NotData(f"it sets keys in {described(target)}")
         for key, value in zip(items[::2], items[1::2], strict=True):
-            target[_key(key)] = value
+            target[as_key(key)] = value
 
     def add_items(self) -> None:
         items, target = self.pop_mark(), resolved(self.stack[-1])
         if not isinstance(target, set):
-            raise NotData(f"it adds to {_describe(target)}")
-        target.update(_key(item) for item in items)
+            raise NotData(f"it adds to {described(target)}")
+        target.update(as_key(item) for item in items)
 
     def last(self, count: int) -> list[Any]:
         return [self.pop() for _ in range(count)][::-1]
@@ -255,10 +252,10 @@ class _Machine:
     def instance(self) -> None:
         items = self.pop_mark()
         call = items[0] if items else None
-        raise NotData(f"it makes an instance of {_describe(call)}{NOT_RUN}")
+        raise NotData(f"it makes an instance of {described(call)}{NOT_RUN}")
 
     def new_object(self) -> None:
-        raise NotData(f"it makes an instance of {_describe(self.stack[-2])}{NOT_RUN}")
+        raise NotData(f"it makes an instance of {described(self.stack[-2])}{NOT_RUN}")
 
     def old_instance(self) -> None:
         module, name = str(self.line(), "latin1"), str(self.line(), "latin1")
@@ -268,18 +265,6 @@ class _Machine:
 def resolved(value: Any) -> Any:
     """What a half-made array or dtype became, if it is finished."""
     return value.value if isinstance(value, Pending) and value.value is not None else value
-
-
-def _describe(value: Any) -> str:
-    if isinstance(value, Name):
-        return f"`{value.full}`"
-    return "an array without content" if isinstance(value, Pending) else f"a {type(value).__name__}"
-
-
-def _key(value: Any) -> Any:
-    if not isinstance(value, KEYS):
-        raise NotData(f"{_describe(value)} stands where only a string or a number can: as a key")
-    return value
 
 
 def _check_whole(value: Any, size: int) -> None:
@@ -292,7 +277,7 @@ def _check_whole(value: Any, size: int) -> None:
 
     def enter(item: Any) -> int:
         if isinstance(item, (Pending, Name)):
-            raise NotData(f"{_describe(item)} stands where data should")
+            raise NotData(f"{described(item)} stands where data should")
         if isinstance(item, np.ndarray) and item.dtype != object:
             return item.nbytes + 1
         if isinstance(item, (str, bytes, memoryview)):
@@ -332,58 +317,6 @@ def _children(item: Any) -> Iterator[Any]:
     if isinstance(item, np.ndarray):
         return iter(item.flat)
     return iter(item.values() if isinstance(item, dict) else item)
-
-
-def _plain(kind: Callable[..., Any]) -> Callable[..., Any]:
-    def make(*arguments: Any) -> Any:
-        if len(arguments) > 1 or (arguments and not isinstance(arguments[0], (list, tuple, set, frozenset))):
-            raise NotData(f"it calls {kind.__name__} with something else than a list")
-        items = arguments[0] if arguments else ()
-        if kind is dict:
-            return {_key(key): value for key, value in items}
-        return kind([_key(item) for item in items] if kind in (set, frozenset) else items)
-
-    return make
-
-
-def _default_dict(*arguments: Any) -> dict[Any, Any]:
-    if len(arguments) > 1 or (arguments and not isinstance(arguments[0], (Name, type(None)))):
-        raise NotData("it calls defaultdict with content")
-    return {}
-
-
-def _encode(*arguments: Any) -> bytes:
-    text, codec = arguments if len(arguments) == 2 else (None, None)
-    if not isinstance(text, str) or codec not in ("latin1", "latin-1"):
-        raise NotData("it calls `_codecs.encode` with something else than text and latin1")
-    return text.encode("latin1")
-
-
-def _bytes(*arguments: Any) -> bytes:
-    if not arguments:
-        return b""
-    if len(arguments) == 2:
-        return _encode(*arguments)
-    if len(arguments) != 1 or not isinstance(arguments[0], (bytes, memoryview)):
-        raise NotData("it calls bytes or bytearray with something else than bytes")
-    return bytes(arguments[0])
-
-
-def _complex(*arguments: Any) -> complex:
-    if len(arguments) != 2 or not all(isinstance(a, (int, float)) for a in arguments):
-        raise NotData("it calls complex with something else than two numbers")
-    return complex(*arguments)
-
-
-_CONTAINERS = (dict, list, tuple, set, frozenset)
-_BUILTINS: dict[str, Callable[..., Any] | None] = {kind.__name__: _plain(kind) for kind in _CONTAINERS}
-_BUILTINS |= {"bytes": _bytes, "bytearray": _bytes, "complex": _complex}
-_BUILTINS |= dict.fromkeys(("str", "int", "float", "bool"))  # only ever the factory of a defaultdict
-_CALLS = {f"{module}.{name}": call for module in ("builtins", "__builtin__") for name, call in _BUILTINS.items()}
-_CALLS |= {"collections.OrderedDict": _plain(dict), "collections.defaultdict": _default_dict}
-_CALLS |= {"_codecs.encode": _encode}
-_CALLS |= NUMPY_CALLS | dict.fromkeys(NUMPY_NAMES)
-ADMITTED = {full: Name(full, call) for full, call in _CALLS.items()}
 
 
 _OPCODES: dict[bytes, Callable[[_Machine], Any]] = {
@@ -426,7 +359,7 @@ _OPCODES: dict[bytes, Callable[[_Machine], Any]] = {
     b"\x85": lambda m: m.make(tuple(m.last(1))),
     b"\x86": lambda m: m.make(tuple(m.last(2))),
     b"\x87": lambda m: m.make(tuple(m.last(3))),
-    b"\x91": lambda m: m.make(frozenset(_key(item) for item in m.pop_mark())),
+    b"\x91": lambda m: m.make(frozenset(as_key(item) for item in m.pop_mark())),
     b"d": _Machine.dictionary,
     b"a": lambda m: m.extend([m.pop()]),
     b"e": lambda m: m.extend(m.pop_mark()),

@@ -11,7 +11,7 @@ from mitr.evaluation.conformal import Conformal, calibration_conditions, clips_n
 from mitr.evaluation.predicting import predict_under
 from mitr.files import read_json, sha256, write_json
 from mitr.models.network import Network
-from mitr.training.run import Run
+from mitr.runs.run import Run
 
 FILE = "conformal.json"
 LEVEL = 0.9  # of prediction intervals, unless another is asked for
@@ -38,10 +38,10 @@ def calibrated(
     Raises:
         MitrError: labels are classes, the data are not those of the run, or too few validation clips have a label.
     """
-    path, weights = run.folder / FILE, run.folder / "model.safetensors"
+    path, weights = run.folder / FILE, run.weights
     if not weights.exists():
         raise MitrError(f"{run.folder} has no model yet: train it to its first epoch at least")
-    made_for = {"level": level, "model": sha256(weights), "data": run.about["data"]["sha256"]}
+    made_for = {"level": level, "model": sha256(weights), "data": run.info.data.sha256}
     if path.exists():
         known = read_json(path)
         if isinstance(known, dict) and {name: known.get(name) for name in made_for} == made_for:
@@ -51,7 +51,7 @@ def calibrated(
         raise MitrError(f"{dataset.folder} is not the data set of {run.folder}, whose validation split calibrates it")
     if dataset.info.classes is not None:
         raise MitrError(f"{dataset.folder}: intervals are for labels on a scale, and its labels are classes")
-    network = network or run.network()
+    network = network or run.load_network()
     examples = run.examples(dataset, "valid", network)
     table = predict_under(network, examples, calibration_conditions(examples.modalities))
     found = Conformal.fit(table, level_across_videos(table, level))
@@ -75,7 +75,7 @@ def enough_clips(data: Dataset, level: float = LEVEL) -> bool:
 
 def carried(run: Run) -> tuple[float, Conformal] | None:
     """The wanted level and the intervals in the folder of a run, if they were made for its weights."""
-    path, weights = run.folder / FILE, run.folder / "model.safetensors"
+    path, weights = run.folder / FILE, run.weights
     if not path.exists() or not weights.exists():
         return None
     known = read_json(path)

@@ -31,6 +31,11 @@ class Metric(NamedTuple):
     description: str
     percent: bool = True
 
+    @property
+    def arrowed_label(self) -> str:
+        """The label with an arrow that points to better values."""
+        return f"{self.label} {'↓' if self.lower_is_better else '↑'}"
+
 
 _ROUNDED = "share of samples whose prediction and label round to the same integer of the scale (halves to even)"
 

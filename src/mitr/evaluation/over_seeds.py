@@ -1,6 +1,6 @@
 """Summaries of several training seeds as one: means and standard deviations."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from mitr.errors import MitrError
 
 
-def aggregate(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def aggregate(summaries: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """Mean and standard deviation over seeds of the JSON of `Summary.to_json`, each with its `seed` added.
 
     Returns:

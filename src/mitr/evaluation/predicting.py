@@ -11,7 +11,7 @@ from mitr.batches.hiding import hide
 from mitr.batches.views import View, to_device, trimmed
 from mitr.config import PUBLISHED_SEEDS
 from mitr.data.schema import MODALITIES
-from mitr.evaluation.sharing import Questions
+from mitr.evaluation.distinct_views import DistinctViews
 from mitr.missing.protocols import Condition, at_rates
 from mitr.models.network import Network, Output
 
@@ -41,19 +41,19 @@ def predict_under(
         `label, prediction` (and `probability_<class>`), `all_missing` and `observed_<modality>`, the share of the
         sample's steps (text: without [CLS] and [SEP]) that the model saw, 0 where the modality is absent.
     """
-    questions = Questions(examples, conditions, network.text is not None and network.text.skip_hidden)
-    rows_of = np.bincount(questions.same, minlength=len(questions.same))
+    views = DistinctViews(examples, conditions, network.text is not None and network.text.skip_hidden)
+    rows_of = np.bincount(views.same, minlength=len(views.same))
     if network.remembers_texts:
-        network.prepare(*([{"text": steps} for steps in batches] for batches in questions.text_sets(batch_size)))
+        network.prepare(*([{"text": steps} for steps in batches] for batches in views.text_sets(batch_size)))
     parts = []
-    for numbers in questions.batches(batch_size):
-        complete, view = _shown(questions, numbers, network.prior.device)
+    for numbers in views.batches(batch_size):
+        complete, view = _shown(views, numbers, network.prior.device)
         with torch.inference_mode():
             output = network(view)
         part = answered(output, examples.data.info.classes) | {"all_missing": output.all_missing.cpu().numpy()}
         parts.append(pd.DataFrame(part | observed_shares(complete, view)).set_axis(numbers))
         tick(int(rows_of[numbers].sum()))
-    answers = pd.concat(parts).loc[questions.same].reset_index(drop=True)
+    answers = pd.concat(parts).loc[views.same].reset_index(drop=True)
     levels = [np.nan if condition.level is None else condition.level for condition in conditions]
     known = {
         "id": examples.ids * len(conditions),
@@ -65,12 +65,12 @@ def predict_under(
     return pd.concat([pd.DataFrame(known), answers], axis=1)
 
 
-def _shown(questions: Questions, numbers: np.ndarray, device: torch.device) -> tuple[View, View]:
-    """The complete samples of some questions, and what is left of them."""
-    examples, positions = questions.examples, questions.positions(numbers)
+def _shown(views: DistinctViews, numbers: np.ndarray, device: torch.device) -> tuple[View, View]:
+    """The complete samples of some views, and what is left of them."""
+    examples, positions = views.examples, views.positions(numbers)
     loaded = {position: examples[position] for position in dict.fromkeys(positions)}
     batch = to_device(examples.collate([loaded[position] for position in positions]), device)
-    view = hide(batch.view, questions.masks(numbers), torch.arange(len(numbers)), examples.unknown)
+    view = hide(batch.view, views.masks(numbers), torch.arange(len(numbers)), examples.unknown)
     return batch.view, {m: trimmed(steps) for m, steps in view.items()}
 
 

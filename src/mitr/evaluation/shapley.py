@@ -61,12 +61,28 @@ def shapley(
         order text, audio, vision. `prior` and the values add up to `prediction`. Of classes, `prediction` and `prior`
         are probabilities (0 to 1), and `class` is the name of the one that they are of.
     """
+    conditions = coalitions_of(examples, condition)
+    table = predict_under(network, examples, conditions, batch_size=batch_size, tick=tick)
+    return explained(table, network, examples)
+
+
+def coalitions_of(examples: Examples, condition: Condition | None = None) -> list[Condition]:
+    """A condition with each non-empty set of modalities shown: 2^M - 1 conditions, that with all of them last."""
+    return [_of_these(condition or COMPLETE, shown) for shown in schedules.subsets(examples.modalities)]
+
+
+def explained(table: pd.DataFrame, network: Network, examples: Examples) -> pd.DataFrame:
+    """The table of `shapley` from predictions that were made before.
+
+    Args:
+        table: of `predict_under` with the conditions of `coalitions_of`.
+        network: the network that predicted.
+        examples: the split.
+    """
     names, classes = examples.modalities, examples.data.info.classes
     coalitions = [(), *schedules.subsets(names)]
-    conditions = [_of_these(condition or COMPLETE, shown) for shown in coalitions[1:]]
-    table = predict_under(network, examples, conditions, batch_size=batch_size, tick=tick)
     prior = network.prior.detach().float()
-    shape = len(conditions), len(examples)
+    shape = len(coalitions) - 1, len(examples)
     if classes is None:
         chosen = None
         worth = table["prediction"].to_numpy(np.float64).reshape(shape)

@@ -160,10 +160,10 @@ def summarise(
     groups = groups_of(stack.ids)
     draws = bootstrap(scale, stack.prediction, stack.truth, groups, resamples=resamples, seed=seed)
     values = measure(scale, stack.prediction, stack.truth)
-    rows = []
+    rows, conditions = [], stack.conditions.to_dict("records")
     for key, each in values.items():
         lows, highs = interval(draws[key], level)
-        for index, known in enumerate(stack.conditions):
+        for index, known in enumerate(conditions):
             unknown = np.isnan(each[index])  # an interval around an undefined value would only mislead
             bounds = (np.nan, np.nan) if unknown else (lows[index], highs[index])
             row = {"metric": key, "value": each[index], "low": bounds[0], "high": bounds[1], "n": stack.truth.size}
@@ -216,13 +216,13 @@ class Stack(NamedTuple):
     """Predictions of the same samples under each condition.
 
     Attributes:
-        conditions: `condition`, `axis`, `rate`, `all_missing` and `observed_*` of the K conditions.
+        conditions: a row for each of the K conditions: `condition`, `axis`, `rate`, `all_missing` and `observed_*`.
         ids: of the n samples.
         prediction: (K, n).
         truth: (n,) labels.
     """
 
-    conditions: list[dict[str, Any]]
+    conditions: pd.DataFrame
     ids: list[str]
     prediction: Array
     truth: Array
@@ -230,12 +230,14 @@ class Stack(NamedTuple):
     @property
     def rates(self) -> list[float]:
         """(K,), NaN where a condition has no number."""
-        return [condition["rate"] for condition in self.conditions]
+        rates: list[float] = self.conditions["rate"].tolist()
+        return rates
 
     @property
     def axes(self) -> list[str]:
         """(K,)."""
-        return [condition["axis"] for condition in self.conditions]
+        axes: list[str] = self.conditions["axis"].tolist()
+        return axes
 
 
 def _stacked(predictions: pd.DataFrame) -> Stack:
@@ -255,7 +257,7 @@ def _stacked(predictions: pd.DataFrame) -> Stack:
         known = {"condition": str(name), "axis": str(part["axis"].iloc[0]), "rate": float(part["rate"].iloc[0])}
         shares = {column: float(part[column].astype(float).mean()) for column in OBSERVED}
         conditions.append(known | {"all_missing": float(part["all_missing"].astype(float).mean())} | shares)
-    return Stack(conditions, ids, np.stack(rows), truth)
+    return Stack(pd.DataFrame(conditions), ids, np.stack(rows), truth)
 
 
 def _checked(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -318,9 +320,7 @@ def _sum(reduction: Reduction, key: str, stack: Stack, values: Array, draws: Arr
     low = high = np.asarray(np.nan)
     if not np.isnan(point):
         low, high = interval(reduction.reduce(zero_for_undefined(key, draws)), level)
-    names = [
-        stack.conditions[i]["condition"] for i, value in zip(reduction.kept, values, strict=True) if np.isnan(value)
-    ]
+    names = stack.conditions["condition"].iloc[reduction.kept][np.isnan(values)].tolist()
     zeroed = tuple(names) if key == "corr" else ()
     return Sum(reduction.condition, reduction.axis, key, point, float(low), float(high), zeroed)
 

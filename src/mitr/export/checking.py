@@ -11,7 +11,7 @@ from mitr.errors import MitrError
 from mitr.evaluation.predicting import predict_under
 from mitr.evaluation.shapley import COMPLETE
 from mitr.models.network import Network
-from mitr.training.run import Run
+from mitr.runs.run import Run
 
 TOLERANCE = 1e-4
 BATCHES = ((1, 1), (1, 9), (2, 30), (13, 40))  # samples, longest

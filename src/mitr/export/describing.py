@@ -5,11 +5,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import mitr
 from mitr.data.schema import MODALITIES
 from mitr.export.engine import FORMAT, TEXT, TOKENIZER
 from mitr.models.network import Network
-from mitr.training.run import Run
+from mitr.runs.run import Run
+from mitr.version import VERSION
 
 EXAMPLE = """\
 import os
@@ -53,23 +53,24 @@ def description(
         parity: the largest difference to PyTorch that was found.
         int8: what is known of the cost of an int8 text encoder; None where it is float32.
     """
-    facts = run.about["network"]
-    modalities = {m: {**facts["modalities"][m], "dim": dims[m]} for m in MODALITIES if m in dims}
+    info = run.info.network
+    known = run.info.network.modalities_json()
+    modalities = {m: known[m] | {"dim": dims[m]} for m in MODALITIES if m in dims}
     packages = {name: import_module(name).__version__ for name in ("torch", "onnx", "onnxscript", "onnxruntime")}
     return {
         "format": FORMAT,
-        "model": facts["model"],
+        "model": info.model,
         "weights_sha256": weights_sha256,
-        "data": {name: run.about["data"].get(name) for name in ("name", "sha256")},
+        "data": {"name": run.info.data.name, "sha256": run.info.data.sha256},
         "modalities": modalities,
         "text": None if network.text is None else _text(network),
         "special_tokens": network.special_tokens,
-        "label_range": facts["label_range"],
-        "classes": facts["classes"],
-        "prior": facts["prior"],
+        "label_range": list(info.label_range),
+        "classes": None if info.classes is None else list(info.classes),
+        "prior": info.prior,
         "parity": {"max_difference": parity, "over": "random samples, float32"},
         "int8": int8,
-        "versions": {"mitr": mitr.__version__} | packages,
+        "versions": {"mitr": VERSION} | packages,
     }
 
 

@@ -17,8 +17,8 @@ from mitr.export.engine import ABOUT, MODEL, SCALING, TEXT, TOKENIZER, OnnxEngin
 from mitr.export.graphs import ModelGraph, TextGraph, dims_of, quietly, write_graph
 from mitr.export.network import FOLDER, OnnxNetwork
 from mitr.files import new_folder, sha256, write_json
+from mitr.runs.run import Run
 from mitr.text.encoder import TextEncoder
-from mitr.training.run import Run
 
 UNKNOWN = "its cost was not measured, since the data set of the run is not where it was; --data names its folder"
 
@@ -50,20 +50,20 @@ def export_onnx(
             `out` is taken.
     """
     run = run if isinstance(run, Run) else Run(run)
-    network = run.network()
+    network = run.load_network()
     if int8_text and network.text is None:
         raise MitrError(f"--int8-text is for runs that read words with a text encoder, and {run.folder} has none")
     if getattr(getattr(network.model, "options", None), "released", None):
         raise MitrError(
-            f"{run.folder} cannot be exported: under model.options.released padding counts like real steps, so its "
+            f"{run.folder} cannot be exported: under model.released padding counts like real steps, so its "
             "answers depend on how a batch is padded, which a graph of open lengths does not know; train without it"
         )
     onnxruntime()  # said before the work, if it lacks
     known = data_of(run, data) if int8_text else None
-    dims = dims_of(network, run.about["network"]["modalities"])
-    weights = sha256(run.folder / "model.safetensors")
+    dims = dims_of(network, run.info.network.modalities)
+    weights = sha256(run.weights)
     with new_folder(Path(out) if out is not None else run.folder / FOLDER, ABOUT, overwrite) as folder:
-        write_graph(ModelGraph(network, dims), folder / MODEL, run.about["network"]["model"])
+        write_graph(ModelGraph(network, dims), folder / MODEL, run.info.network.model)
         if network.text is not None:
             what = f"the text encoder {network.text.identity['name']!r}"
             write_graph(TextGraph(network.text), folder / TEXT, what, folded=int8_text)
@@ -115,7 +115,7 @@ def data_of(run: Run, data: Dataset | str | Path | None) -> Dataset | None:
     """The data set of a run; None where none was named and it is not where it was."""
     try:
         found = data if isinstance(data, Dataset) else run.data(data)
-        if found.info.content_sha256 != run.about["data"]["sha256"]:
+        if not run.trained_on(found):
             raise MitrError(f"{found.folder} is not the data set that {run.folder} was trained on (its hash differs)")
     except MitrError:
         if data is not None:

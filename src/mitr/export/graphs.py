@@ -4,7 +4,7 @@ import builtins
 import logging
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib.util import find_spec
 from io import StringIO
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from mitr.batches.views import Steps, all_missing, without_cls
-from mitr.data.schema import MODALITIES
+from mitr.data.schema import MODALITIES, Modality
 from mitr.errors import MitrError
 from mitr.export.padded import OPSET, padded, take
 from mitr.models.network import Network
@@ -230,6 +230,7 @@ def _largest(*values: Any, **options: Any) -> Any:
     return builtins.max(*values, **options)
 
 
-def dims_of(network: Network, modalities: dict[str, dict[str, Any]]) -> dict[str, int]:
+def dims_of(network: Network, modalities: Mapping[str, Modality]) -> dict[str, int]:
     """Modality -> the width of what the model reads of it."""
-    return {m: network.text.dim if m == "text" and network.text else about["dim"] for m, about in modalities.items()}
+    widths = {m: int(one.dim or 0) for m, one in modalities.items()}
+    return widths | ({"text": network.text.dim} if network.text is not None and "text" in widths else {})

@@ -13,8 +13,8 @@ from mitr.errors import MitrError
 from mitr.export.engine import ABOUT, OnnxEngine, Part, read_about
 from mitr.files import sha256
 from mitr.models.network import Network, Output
+from mitr.runs.run import Run
 from mitr.text.encoder import TextEncoder
-from mitr.training.run import Run
 
 FOLDER = "onnx"  # inside a run
 KEPT_BYTES = 64 << 20  # of text states
@@ -126,7 +126,7 @@ def onnx_network(run: Run | str | Path, threads: int = 0) -> OnnxNetwork:
         MitrError: there is none, or it was made of other weights.
     """
     run = run if isinstance(run, Run) else Run(run)
-    folder, weights = run.folder / FOLDER, run.folder / "model.safetensors"
+    folder, weights = run.folder / FOLDER, run.weights
     if not (folder / ABOUT).is_file():
         raise MitrError(f"{run.folder} has no ONNX export yet: make it with `mitr export {run.folder}`")
     if not weights.is_file() or read_about(folder)["weights_sha256"] != sha256(weights):

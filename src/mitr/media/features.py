@@ -1,4 +1,4 @@
-"""What a feature extractor is, and what it gives."""
+"""Feature extractors: from the sound or the pictures of a clip to columns of numbers over time."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Span(NamedTuple):
-    """A stretch of time in which something is missing, and why; in seconds from the clip's beginning."""
+    """A stretch of time in which a modality is missing, in seconds from the clip's beginning, and the reason."""
 
     start: float
     stop: float
@@ -20,7 +20,7 @@ class Span(NamedTuple):
 
 
 class Column(NamedTuple):
-    """One column of features: its name, its unit, and what it measures."""
+    """One column of features: its name, its unit, and the quantity that it measures."""
 
     name: str
     unit: str
@@ -28,7 +28,7 @@ class Column(NamedTuple):
 
 
 class Extracted(NamedTuple):
-    """What an extractor makes of a stream.
+    """The features of a stream.
 
     Attributes:
         values: (T, D) float32; step i stands for the time i / rate. A row of NaN is a step of which nothing is known.
@@ -41,20 +41,20 @@ class Extracted(NamedTuple):
 
 @dataclass(frozen=True)
 class Extractor:
-    """A way from a stream to features, with the card that describes it.
+    """A function from a stream to features, and its description.
 
     Args:
-        name: by which it is chosen.
-        version: a whole number, raised whenever its numbers change; cached features of other versions are not used.
-        modality: what it reads. `audio` gets a `mitr.media.decode.AudioStream`, `vision` a
-            `mitr.media.decode.FrameStream`.
+        name: the name in options and on the command line.
+        version: a whole number, raised whenever the features change; cached features of other versions are not used.
+        modality: the stream that the function gets: a `mitr.media.audio.sound.AudioStream` for `audio`, a
+            `mitr.media.video.pictures.FrameStream` for `vision`.
         about: one sentence.
         rate: steps a second; None: that of the stream (pictures a second).
         columns: D of them.
         extract: the function.
-        blank: why a row of NaN is one, such as "no face".
-        licence: of what it uses, where that binds the user; said when the extractor is chosen.
-        ready: raises a MitrError where something that it needs is not on this machine; called before the first clip.
+        blank: the reason of rows of NaN, such as "no face".
+        licence: the licence of a package that binds the user; noted in data sets and cards.
+        ready: raises a MitrError where a package or a model is not on this machine; called before the first clip.
     """
 
     name: str
@@ -70,19 +70,19 @@ class Extractor:
 
 
 def importable(*packages: str, extra: str) -> None:
-    """Say that packages are needed, without importing them.
+    """Check that packages are installed, without importing them.
 
     Args:
-        packages: as they are imported.
-        extra: of mitr, with which they are installed.
+        packages: their import names.
+        extra: the extra of mitr that installs them.
 
     Raises:
         MitrError: one of them is not installed.
     """
     for name in packages:
         try:
-            there = find_spec(name) is not None
+            installed = find_spec(name) is not None
         except (ImportError, ValueError):
-            there = False
-        if not there:
+            installed = False
+        if not installed:
             raise MitrError(f"this needs the package {name}, which is not installed: pip install 'mitr[{extra}]'")

@@ -5,20 +5,21 @@ from pathlib import Path
 from typing import Any
 
 from mitr.errors import MitrError
-from mitr.media.limits import Limits
-from mitr.media.registry import NONE, Recipe, extractor_of, own_model
+from mitr.media.assets import add
+from mitr.media.files.limits import Limits
+from mitr.media.registry import NONE, FeatureRecipe, extractor_of, user_model_sha256
 
 
 @dataclass
 class FeatureConfig:
-    """What is computed of each clip.
+    """The features that are computed of each clip.
 
     Args:
         audio: the extractor of sound: sims33, egemaps, compare, or none.
         vision: the extractor of pictures: face, or none; or blendshapes, or the path of the face_landmarker.task that
             they need.
-        fps: pictures a second that are looked at.
-        longest_side: pixels to which the longer side of a picture is scaled down before a face is sought.
+        fps: pictures a second that the extractor of pictures gets.
+        longest_side: pixels to which the longer side of a picture is scaled down before faces are detected.
         silence_db: level in dBFS below which sound counts as silence.
         silence_seconds: seconds that a silence must last to count as missing sound; shorter ones are pauses of speech.
     """
@@ -38,27 +39,25 @@ class FeatureConfig:
         if not self.silence_seconds > 0:
             raise MitrError(f"features.silence_seconds is {self.silence_seconds}; it must be above 0")
 
-    def recipes(self) -> dict[str, Recipe]:
-        """modality -> Recipe, for audio and vision unless they are `none`.
+    def recipes(self) -> dict[str, FeatureRecipe]:
+        """modality -> FeatureRecipe, for audio and vision unless they are `none`.
 
         Raises:
             MitrError: an extractor is unknown, for another modality, or lacks its models.
         """
-        found: dict[str, Recipe] = {}
+        recipes: dict[str, FeatureRecipe] = {}
         if self.audio != NONE:
             version = extractor_of(self.audio, "audio").version
-            own: dict[str, Any] = {"silence_db": self.silence_db, "silence_seconds": self.silence_seconds}
-            found["audio"] = Recipe(self.audio, version, **own)
+            silence: dict[str, Any] = {"silence_db": self.silence_db, "silence_seconds": self.silence_seconds}
+            recipes["audio"] = FeatureRecipe(self.audio, version, **silence)
         if self.vision != NONE:
             name = self.vision
             if name.endswith(".task"):
-                from mitr.media.assets import add
-
                 add(Path(name))
                 name = "blendshapes"
-            version, model = extractor_of(name, "vision").version, own_model(name)
-            found["vision"] = Recipe(name, version, model, fps=self.fps, longest_side=self.longest_side)
-        return found
+            version, model = extractor_of(name, "vision").version, user_model_sha256(name)
+            recipes["vision"] = FeatureRecipe(name, version, model, fps=self.fps, longest_side=self.longest_side)
+        return recipes
 
 
 @dataclass

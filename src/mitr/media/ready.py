@@ -1,27 +1,26 @@
-"""Whether this machine has what reading clips takes; asked once, before the first clip."""
+"""Whether the packages and models that reading clips needs are on this machine; checked before the first clip."""
 
 from collections.abc import Iterable
 
 from mitr.media import registry
 from mitr.media.features import importable
 from mitr.media.options import SpeechConfig
-from mitr.media.registry import Recipe
+from mitr.media.registry import FeatureRecipe
+from mitr.media.words import speech as recognition
 
 
-def check(recipes: Iterable[Recipe], speech: SpeechConfig) -> None:
-    """Ask all that will be needed.
+def check(recipes: Iterable[FeatureRecipe], speech: SpeechConfig) -> None:
+    """Check the packages and models of all extractors and of speech recognition.
 
     Args:
         recipes: how features will be made.
-        speech: whether words will be heard; a model that may be fetched is fetched now.
+        speech: options of speech recognition; a model that may be fetched is fetched now.
 
     Raises:
-        MitrError: a package, the face models or the speech model lack; with how to get them.
+        MitrError: a package, the face models or the speech model is missing; with the way to get it.
     """
     importable("av", extra="media")
     for recipe in recipes:
         registry.extractor_of(recipe.extractor).ready()
     if speech.model is not None:
-        from mitr.media.speech import check as check_speech  # an extra
-
-        check_speech(speech.model, speech.allow_download)
+        recognition.check(speech.model, speech.allow_download)

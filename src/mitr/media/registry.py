@@ -1,31 +1,33 @@
-"""The extractors by name, and what a data set or a run records of the one that it uses."""
+"""The extractors by name, and the recipe of features that data sets and runs record."""
 
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from typing import Any
 
 from mitr.errors import MitrError
+from mitr.files import sha256
+from mitr.media.assets import user_task
 from mitr.media.features import Extractor
 
 EXTRACTORS: dict[str, str] = {  # name -> module and extractor, imported when one is asked for
-    "sims33": "mitr.media.acoustics:SIMS33",
-    "egemaps": "mitr.media.smile:EGEMAPS",
-    "compare": "mitr.media.smile:COMPARE",
-    "face": "mitr.media.vision:FACE",
-    "blendshapes": "mitr.media.blendshapes:BLENDSHAPES",
+    "sims33": "mitr.media.audio.acoustics:SIMS33",
+    "egemaps": "mitr.media.audio.smile:EGEMAPS",
+    "compare": "mitr.media.audio.smile:COMPARE",
+    "face": "mitr.media.face.extractor:FACE",
+    "blendshapes": "mitr.media.face.blendshapes:BLENDSHAPES",
 }
 NONE = "none"
 
 
 @dataclass(frozen=True)
-class Recipe:
+class FeatureRecipe:
     """How one modality's features are made of a clip; two clips with the same recipe have comparable features.
 
     Args:
-        extractor: its name.
-        version: its version.
+        extractor: name of the extractor.
+        version: version of the extractor.
         model: SHA-256 of the user's file of models, where the extractor needs one.
-        fps: vision: pictures a second that are looked at.
+        fps: vision: pictures a second that the extractor gets.
         longest_side: vision: pixels to which the longer side of a picture is scaled down.
         silence_db: audio: level in dBFS below which sound counts as silence.
         silence_seconds: audio: how long a silence must last to be missing sound and not a pause.
@@ -40,15 +42,15 @@ class Recipe:
     silence_seconds: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Its fields, those of the other modality left out."""
+        """The fields that are set, by name."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     @classmethod
-    def from_json(cls, value: dict[str, Any], where: str) -> "Recipe":
-        """Read what `to_json` gave.
+    def from_json(cls, value: dict[str, Any], where: str) -> "FeatureRecipe":
+        """The recipe that `to_json` wrote.
 
         Raises:
-            MitrError: it is of another version of mitr, or damaged.
+            MitrError: the value is of another version of mitr, or damaged; `where` names its place.
         """
         try:
             return cls(**value)
@@ -60,49 +62,47 @@ class Recipe:
 
 
 def extractor_of(name: str, modality: str | None = None) -> Extractor:
-    """The extractor that a name stands for.
+    """The extractor of this name.
 
     Raises:
-        MitrError: none has this name, or it reads another modality.
+        MitrError: no extractor has this name, or it is for another modality.
     """
     if name not in EXTRACTORS:
         raise MitrError(f"there is no feature extractor {name!r}; there are {', '.join(EXTRACTORS)}")
     module, _, attribute = EXTRACTORS[name].partition(":")
-    found: Extractor = getattr(import_module(module), attribute)
-    if modality is not None and found.modality != modality:
-        raise MitrError(f"the feature extractor {name!r} is for {found.modality}, not for {modality}")
-    return found
+    extractor: Extractor = getattr(import_module(module), attribute)
+    if modality is not None and extractor.modality != modality:
+        raise MitrError(f"the feature extractor {name!r} is for {extractor.modality}, not for {modality}")
+    return extractor
 
 
-def current(recipe: Recipe, where: str) -> Extractor:
-    """The extractor of a recipe that something was trained with.
+def current(recipe: FeatureRecipe, where: str) -> Extractor:
+    """The extractor of a recipe, in the version of the recipe.
 
     Raises:
-        MitrError: it is not known here, or only in another version.
+        MitrError: this mitr has no such extractor, or another version of it, or another file of models is at hand;
+            `where` names the run or the clip.
     """
-    found = extractor_of(recipe.extractor)
-    if found.version != recipe.version:
+    extractor = extractor_of(recipe.extractor)
+    if extractor.version != recipe.version:
         raise MitrError(
-            f"{where} has features {recipe}, but this mitr makes version {found.version} of them: extract the clips "
-            "again with `mitr extract` and train on them, or install the mitr that made it"
+            f"{where} has features {recipe}, but this mitr makes version {extractor.version} of them: extract the "
+            "clips again with `mitr extract` and train on them, or install the mitr that made it"
         )
-    if recipe.model is not None and recipe.model != own_model(recipe.extractor):
+    if recipe.model is not None and recipe.model != user_model_sha256(recipe.extractor):
         raise MitrError(
             f"{where} has {recipe.extractor} of the models with SHA-256 {recipe.model}; the file at hand is another: "
             "give the original one with `mitr assets add FILE`"
         )
-    return found
+    return extractor
 
 
-def own_model(extractor: str) -> str | None:
-    """SHA-256 of the user's file of models that an extractor reads; None for one that needs none.
+def user_model_sha256(extractor: str) -> str | None:
+    """SHA-256 of the user's file of models that an extractor reads; None for an extractor without such a file.
 
     Raises:
-        MitrError: it was never given.
+        MitrError: the user gave no file.
     """
     if extractor != "blendshapes":
         return None
-    from mitr.files import sha256
-    from mitr.media.assets import own_task
-
-    return sha256(own_task())
+    return sha256(user_task())

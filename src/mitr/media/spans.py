@@ -1,4 +1,4 @@
-"""Stretches of time: from levels and steps to spans, and back to steps."""
+"""Stretches of time: spans from loudness and steps, and the steps of a span."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,7 +7,7 @@ import numpy as np
 from mitr.media.features import Span
 
 LOUDNESS_RATE = 100  # levels a second
-NEAR = 1e-6  # of times that went through sums
+NEAR = 1e-6  # seconds of rounding in sums of times
 
 
 def silences(loudness: np.ndarray, level: float, seconds: float) -> list[Span]:
@@ -38,22 +38,22 @@ def steps_in(span: Span, steps: int, rate: float) -> slice:
 
 
 def spans_of(reasons: Sequence[str], rate: float, seconds: float) -> tuple[Span, ...]:
-    """Consecutive steps with the same reason as spans; steps with the reason "" are none.
+    """Consecutive steps with the same reason as spans; the reason "" makes no span.
 
     Args:
-        reasons: T of them.
+        reasons: of T steps.
         rate: steps a second.
-        seconds: of the clip, at which the last span ends at the latest.
+        seconds: length of the clip, at which the last span ends at the latest.
     """
-    found: list[Span] = []
+    result: list[Span] = []
     codes = np.array(reasons, dtype=object)
     for reason in dict.fromkeys(reasons):
         if reason:
-            found += [
+            result += [
                 Span(round(start / rate, 3), round(min(stop / rate, max(seconds, start / rate)), 3), reason)
                 for start, stop in runs_of(codes == reason)
             ]
-    return tuple(sorted(found))
+    return tuple(sorted(result))
 
 
 def shifted(spans: Iterable[Span], by: float) -> list[Span]:
@@ -62,24 +62,24 @@ def shifted(spans: Iterable[Span], by: float) -> list[Span]:
 
 
 def after(spans: Iterable[Span], time: float) -> tuple[Span, ...]:
-    """The parts of spans behind a time, each moment once: the first of them that holds it counts."""
-    found: list[Span] = []
+    """The parts of spans behind a time; where spans overlap, the first one counts."""
+    result: list[Span] = []
     for span in spans:
         if span.stop > time + NEAR:
-            found.append(Span(round(max(span.start, time), 3), round(span.stop, 3), span.reason))
+            result.append(Span(round(max(span.start, time), 3), round(span.stop, 3), span.reason))
             time = span.stop
-    return tuple(found)
+    return tuple(result)
 
 
 def merged(spans: Iterable[Span]) -> tuple[Span, ...]:
-    """Spans in order, those of the same reason that touch as one."""
-    found: list[Span] = []
+    """Spans in order; spans of the same reason that touch become one."""
+    result: list[Span] = []
     for span in sorted(spans):
-        if found and found[-1].reason == span.reason and span.start <= found[-1].stop + 0.001:
-            found[-1] = found[-1]._replace(stop=max(found[-1].stop, span.stop))
+        if result and result[-1].reason == span.reason and span.start <= result[-1].stop + 0.001:
+            result[-1] = result[-1]._replace(stop=max(result[-1].stop, span.stop))
         else:
-            found.append(span)
-    return tuple(found)
+            result.append(span)
+    return tuple(result)
 
 
 def within(spans: Iterable[Span], start: float, stop: float) -> list[Span]:

@@ -38,7 +38,7 @@ class SavedMasks:
         absent: modality -> (C, N) bool, `Mask.absent`.
     """
 
-    about: dict[str, Any]
+    about: dict[str, object]
     ids: list[str]
     conditions: list[tuple[str, str, float]]
     lengths: dict[str, np.ndarray]

@@ -1,50 +1,99 @@
-"""What every model offers, and nothing more."""
+"""What every model offers. A subclass writes its options, its layers and `forward`; all else has a default."""
 
 from abc import ABC, abstractmethod
-from dataclasses import fields
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal
 
+import torch
 from torch import Tensor, nn
 
 from mitr.batches.views import Targets, View, all_missing
-from mitr.config import ModelConfig
-from mitr.errors import MitrError
-
-Options = TypeVar("Options")
+from mitr.losses.task import Task
+from mitr.models.options import LOSS, ModelOptions, OptionsT
 
 
-class Model(nn.Module, ABC):
+class Model(nn.Module, ABC, Generic[OptionsT]):
     """A model over encoded views: text arrives as states or embeddings, like audio and vision.
 
-    A subclass takes (dims, config, loss, task), as `MitrDNet` does, and stands in `models.registry.MODELS`.
+    Args:
+        dims: modality -> its feature width, for the modalities that the data set has.
+        options: an `options_class`; None: its defaults.
+        task: what is predicted; None: one number, by its absolute error.
 
     Attributes:
-        hidden_tokens: what its text encoder reads where a token is hidden (`TextConfig.hidden`).
+        options_class: the dataclass of the model's options; `ModelOptions` itself has none.
+        defined_for: the modalities that the model is defined for; None: any.
+        hidden_tokens: what its text encoder reads where a token is hidden, if `text.hidden` is `auto`.
         learns_classes: it can be given a classification as its task.
-        learns_unimodal: it can learn from `Targets.unimodal` (`LossConfig.unimodal`).
+        learns_unimodal: it learns from labels of single modalities (`Targets.unimodal`), weighted by `loss.unimodal`.
+        own_rates: the `nn.ModuleDict` whose audio and vision members have learning rates of their own.
     """
 
+    options_class: ClassVar[type[ModelOptions]] = ModelOptions
+    defined_for: ClassVar[tuple[str, ...] | None] = None
     hidden_tokens: ClassVar[Literal["unknown", "skip"]] = "unknown"
     learns_classes: ClassVar[bool] = True
     learns_unimodal: ClassVar[bool] = False
+    own_rates: ClassVar[str | None] = None
+    options: OptionsT
+
+    def __init__(self, dims: dict[str, int], options: OptionsT | None = None, task: Task | None = None):
+        super().__init__()
+        self.dims = dims
+        defaults: Any = self.options_class
+        self.options = defaults() if options is None else options
+        self.task = task or Task()
 
     @abstractmethod
     def forward(self, view: View) -> Tensor:
         """A view -> predictions, in the shape that the task gives them: (B,) for a regression, (B, C) for classes."""
 
-    @abstractmethod
     def losses(
-        self, complete: View, incomplete: View, targets: Targets, teacher: "Model | None" = None
+        self, complete: View, incomplete: View, targets: Targets, teacher: "Model[Any] | None" = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Predictions of the incomplete view and the unweighted loss terms by name; labels may hold NaN."""
+        """Predictions of the incomplete view and the unweighted loss terms by name.
 
-    @abstractmethod
+        Here those of a supervised model: the error of the incomplete view's predictions, under the name `task_student`.
+
+        Args:
+            complete: all that the samples have; it may itself lack modalities and steps.
+            incomplete: what is left of it.
+            targets: labels (B,), NaN where not known, and weights.
+            teacher: a frozen model of the same class for the complete view, which only a model with `TeacherOptions`
+                is given.
+        """
+        prediction = self(incomplete)
+        return prediction, {"task_student": self.task_loss(prediction, complete, targets)}
+
+    def task_loss(self, prediction: Tensor, complete: View, targets: Targets) -> Tensor:
+        """The task's mean error over the samples that have a label and of which anything was observed."""
+        return self.task.loss(prediction, targets, ~self.nothing_observed(complete))
+
+    def score(self, head: nn.Module, hidden: Tensor) -> Tensor:
+        """The task's answer from the last layer, in float32: bfloat16 would leave a score two or three digits.
+
+        Args:
+            head: the last layer, (B, H) -> (B, outputs).
+            hidden: (B, H), in any floating-point type.
+        """
+        with torch.autocast(hidden.device.type, enabled=False):
+            return self.task.answer(head(hidden.float()))
+
     def weight_of(self, term: str) -> float:
-        """The weight of a loss term in the total."""
+        """The weight of a loss term in the total: the option `loss_<term>`, the term with or without its modality.
+
+        Raises:
+            AttributeError: the options have no weight for this term.
+        """
+        name = f"{LOSS}{term}"
+        weight: float = getattr(self.options, name if hasattr(self.options, name) else name.rpartition("_")[0])
+        return weight
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Parameters by learning-rate group: `audio`, `vision`, `other`; all are `other` unless a model says more."""
-        return {"other": list(self.parameters())}
+        """Parameters by learning rate: `audio` and `vision` (their members of `own_rates`), and all `other`."""
+        modules: Any = getattr(self, self.own_rates) if self.own_rates else {}
+        groups = {m: list(modules[m].parameters()) for m in ("audio", "vision") if m in modules}
+        special = {id(p) for group in groups.values() for p in group}
+        return groups | {"other": [p for p in self.parameters() if id(p) not in special]}
 
     def begin(self, targets: Targets) -> None:
         """Called once before training, with the targets of the whole train split in its order."""
@@ -66,38 +115,3 @@ class Model(nn.Module, ABC):
     def nothing_observed(view: View) -> Tensor:
         """(B,) bool: the view holds no evidence at all; such samples teach nothing."""
         return all_missing(view)
-
-
-def read_options(kind: type[Options], config: ModelConfig) -> Options:
-    """A model's own options, a dataclass, from `config.options`.
-
-    Raises:
-        MitrError: an option that the model does not have, or a value out of range.
-    """
-    known: list[str] = [f.name for f in fields(kind)]  # type: ignore[arg-type]
-    unknown = sorted(set(config.options) - set(known))
-    if unknown:
-        raise MitrError(
-            f"model.options: {config.name} has no option {', '.join(unknown)}; its options are {', '.join(known)}"
-        )
-    given: dict[str, Any] = dict(config.options)
-    return kind(**given)
-
-
-def check_options(options: Any) -> None:
-    """Refuse sizes below 1, dropout rates outside [0, 1) and other negative numbers of a model's own options.
-
-    Raises:
-        MitrError: naming the option.
-    """
-    for field in fields(options):
-        value = getattr(options, field.name)
-        where = f"model.options.{field.name} is {value}"
-        if field.name.startswith("dropout"):
-            if not 0 <= value < 1:
-                raise MitrError(f"{where}; it must lie in [0, 1)")
-        elif isinstance(field.default, int) and not isinstance(field.default, bool):
-            if value < 1:
-                raise MitrError(f"{where}; it must be at least 1")
-        elif isinstance(field.default, float) and value < 0:
-            raise MitrError(f"{where}; it must not be negative")

@@ -15,18 +15,18 @@ represented by the mean of its observed steps. The release's weights of SIMS are
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mitr.batches.views import Steps, Targets, View
-from mitr.config import LossConfig, ModelConfig
 from mitr.errors import MitrError
 from mitr.losses import masked
 from mitr.losses.task import Task
-from mitr.models.base import Model, check_options, read_options
+from mitr.models.base import Model
+from mitr.models.options import TeacherOptions, dropout_rate, size, weight
 from mitr.nn.attention import Attention, attention_mask
 from mitr.nn.dropout import dropout
 from mitr.nn.recurrent import Recurrent
@@ -34,9 +34,9 @@ from mitr.nn.simsiam import SimSiamHead
 from mitr.nn.utterance import summary_of
 
 
-@dataclass
-class EmtDlfrOptions:
-    """Sizes and dropout rates; the defaults are those released for CMU-MOSI.
+@dataclass(frozen=True)
+class EmtDlfrOptions(TeacherOptions):
+    """Sizes, dropout rates and weights of the loss terms; the defaults are those released for CMU-MOSI.
 
     Args:
         width: D of the global context and of the steps that it meets.
@@ -55,31 +55,39 @@ class EmtDlfrOptions:
         dropout_attention: on attention weights.
         dropout_feed: inside the feed-forward networks.
         dropout_head: before the head.
+        loss_task_student: the error of the incomplete view's prediction.
+        loss_task_teacher: the error of the complete view's prediction.
+        loss_simsiam: SimSiam between the views, of each modality and of the global context.
+        loss_reconstruction: smooth-L1 of what was dropped, per modality.
     """
 
-    width: int = 128
-    layers: int = 3
-    heads: int = 4
-    expansion: int = 4
-    audio_hidden: int = 32
-    vision_hidden: int = 64
-    audio_out: int = 16
-    vision_out: int = 32
-    head: int = 256
-    predictor_fused: int = 128
-    predictor_text: int = 256
-    predictor_audio: int = 8
-    predictor_vision: int = 16
-    dropout_attention: float = 0.3
-    dropout_feed: float = 0.1
-    dropout_head: float = 0.3
+    source: ClassVar[str] = "released for CMU-MOSI (Sun et al. 2023)"
+
+    width: int = size(128)
+    layers: int = size(3)
+    heads: int = size(4)
+    expansion: int = size(4)
+    audio_hidden: int = size(32)
+    vision_hidden: int = size(64)
+    audio_out: int = size(16)
+    vision_out: int = size(32)
+    head: int = size(256)
+    predictor_fused: int = size(128)
+    predictor_text: int = size(256)
+    predictor_audio: int = size(8)
+    predictor_vision: int = size(16)
+    dropout_attention: float = dropout_rate(0.3)
+    dropout_feed: float = dropout_rate(0.1)
+    dropout_head: float = dropout_rate(0.3)
+    loss_task_student: float = weight(1.0)
+    loss_task_teacher: float = weight(1.0)
+    loss_simsiam: float = weight(1.0)
+    loss_reconstruction: float = weight(1.0)
 
     def __post_init__(self) -> None:
-        check_options(self)
+        super().__post_init__()
         if self.width % self.heads or self.width % 2:
-            raise MitrError(
-                f"model.options.width is {self.width}; it must be even and a multiple of the {self.heads} heads"
-            )
+            raise MitrError(f"model.width is {self.width}; it must be even and a multiple of the {self.heads} heads")
 
 
 class States(NamedTuple):
@@ -100,22 +108,15 @@ class States(NamedTuple):
     predicted: dict[str, Tensor]
 
 
-class EMTDLFR(Model):
-    """The network.
+class EMTDLFR(Model[EmtDlfrOptions]):
+    """The network."""
 
-    Args:
-        dims: modality -> its feature width, for the modalities that the data set has.
-        config: its `options` are those of `EmtDlfrOptions`.
-        loss: weights of the loss terms.
-        task: what is predicted; None: one number, by its absolute error.
-    """
+    options_class = EmtDlfrOptions
+    own_rates = "encoder"
 
-    def __init__(self, dims: dict[str, int], config: ModelConfig, loss: LossConfig, task: Task | None = None):
-        super().__init__()
-        self.dims = dims
-        self.loss = loss
-        self.task = task or Task()
-        o = self.options = read_options(EmtDlfrOptions, config)
+    def __init__(self, dims: dict[str, int], options: EmtDlfrOptions | None = None, task: Task | None = None):
+        super().__init__(dims, options, task)
+        o = self.options
         hidden = {"audio": o.audio_hidden, "vision": o.vision_hidden}
         out = {"text": dims.get("text", 0), "audio": o.audio_out, "vision": o.vision_out}
         inner = {"text": o.predictor_text, "audio": o.predictor_audio, "vision": o.predictor_vision}
@@ -154,8 +155,7 @@ class EMTDLFR(Model):
             projected[name], predicted[name] = self.simsiam[name](vector, present[name])
         hidden = dropout(torch.cat(list(vectors.values()), dim=1), self.options.dropout_head, self.training)
         hidden = F.relu(self.head_inner(F.relu(self.head_in(hidden))))
-        with torch.autocast(hidden.device.type, enabled=False):  # bf16 would leave a score two or three digits
-            prediction = self.task.answer(self.head_out(hidden.float()))
+        prediction = self.score(self.head_out, hidden)
         return States(prediction, local, present, projected, predicted)
 
     def read(self, modality: str, steps: Steps) -> tuple[Tensor, Tensor]:
@@ -166,7 +166,7 @@ class EMTDLFR(Model):
         return whole, sequence
 
     def losses(
-        self, complete: View, incomplete: View, targets: Targets, teacher: "Model | None" = None
+        self, complete: View, incomplete: View, targets: Targets, teacher: "Model[Any] | None" = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Predictions (B,) of the incomplete view, and the loss terms, unweighted, by name.
 
@@ -196,19 +196,6 @@ class EMTDLFR(Model):
             restored = self.restore[m](student.steps[m])  # (B, T, d_m)
             terms[f"reconstruction_{m}"] = masked.reconstruction(restored, complete[m].values, dropped)
         return student.prediction, terms
-
-    def weight_of(self, term: str) -> float:
-        """The configured weight of a loss term."""
-        weight: float = getattr(self.loss, term if hasattr(self.loss, term) else term.rpartition("_")[0])
-        return weight
-
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """The published groups: audio's encoder, vision's encoder, the rest."""
-        groups: dict[str, list[nn.Parameter]] = {
-            m: list(self.encoder[m].parameters()) for m in ("audio", "vision") if m in self.dims
-        }
-        special = {id(p) for group in groups.values() for p in group}
-        return groups | {"other": [p for p in self.parameters() if id(p) not in special]}
 
 
 class StepEncoder(nn.Module):

@@ -13,19 +13,20 @@ count as the zeros that they are shown as.
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from mitr.batches.views import Targets, View, with_cls
-from mitr.config import LossConfig, ModelConfig
+from mitr.batches.views import View, with_cls
 from mitr.losses.task import Task
-from mitr.models.base import Model, check_options, read_options
+from mitr.models.base import Model
+from mitr.models.options import ModelOptions, dropout_rate, size, weight
 from mitr.nn.utterance import PooledEncoder, RecurrentEncoder
 
 
-@dataclass
-class LmfOptions:
+@dataclass(frozen=True)
+class LmfOptions(ModelOptions):
     """Sizes and dropout rates; the defaults are those released for CMU-MOSI.
 
     Args:
@@ -36,35 +37,29 @@ class LmfOptions:
         rank: rank of the weights' tensor.
         dropout_audio: on audio's average.
         dropout_vision: on vision's average.
+        loss_task_student: the error of the prediction.
     """
 
-    text_hidden: int = 128
-    text: int = 64
-    audio: int = 16
-    vision: int = 128
-    rank: int = 3
-    dropout_audio: float = 0.3
-    dropout_vision: float = 0.3
+    source: ClassVar[str] = "released for CMU-MOSI (MMSA)"
 
-    def __post_init__(self) -> None:
-        check_options(self)
+    text_hidden: int = size(128)
+    text: int = size(64)
+    audio: int = size(16)
+    vision: int = size(128)
+    rank: int = size(3)
+    dropout_audio: float = dropout_rate(0.3)
+    dropout_vision: float = dropout_rate(0.3)
+    loss_task_student: float = weight(1.0)
 
 
-class LMF(Model):
-    """The network.
+class LMF(Model[LmfOptions]):
+    """The network."""
 
-    Args:
-        dims: modality -> its feature width, for the modalities that the data set has.
-        config: its `options` are those of `LmfOptions`.
-        loss: weight of the task's term.
-        task: what is predicted; None: one number, by its absolute error.
-    """
+    options_class = LmfOptions
 
-    def __init__(self, dims: dict[str, int], config: ModelConfig, loss: LossConfig, task: Task | None = None):
-        super().__init__()
-        self.loss = loss
-        self.task = task or Task()
-        o = read_options(LmfOptions, config)
+    def __init__(self, dims: dict[str, int], options: LmfOptions | None = None, task: Task | None = None):
+        super().__init__(dims, options, task)
+        o = self.options
         self.encoder = nn.ModuleDict(
             {
                 m: RecurrentEncoder(dim, o.text_hidden, o.text)
@@ -91,18 +86,6 @@ class LMF(Model):
     def vectors(self, view: View) -> dict[str, Tensor]:
         """A view -> modality -> (B, W), zero where the modality is absent."""
         return {m: encode(with_cls(view[m]) if m == "text" else view[m]) for m, encode in self.encoder.items()}
-
-    def losses(
-        self, complete: View, incomplete: View, targets: Targets, teacher: "Model | None" = None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Predictions (B,) of the incomplete view, and its error; there is nothing to learn from a teacher."""
-        prediction = self(incomplete)
-        seen = ~self.nothing_observed(complete)
-        return prediction, {"task_student": self.task.loss(prediction, targets, seen)}
-
-    def weight_of(self, term: str) -> float:
-        """There is one term."""
-        return self.loss.task_student
 
 
 def _factor(width: int, rank: int, outputs: int) -> nn.Linear:

@@ -15,19 +15,19 @@ they are shown.
 
 from dataclasses import dataclass
 from itertools import combinations
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mitr.batches.views import Steps, Targets, View, with_cls
-from mitr.config import LossConfig, ModelConfig
 from mitr.errors import MitrError
 from mitr.losses import masked
 from mitr.losses.subspaces import central_moments, orthogonality
 from mitr.losses.task import Task
-from mitr.models.base import Model, check_options, read_options
+from mitr.models.base import Model
+from mitr.models.options import ModelOptions, dropout_rate, size, weight
 from mitr.nn.dropout import dropout
 from mitr.nn.masked import masked_mean
 from mitr.nn.recurrent import Recurrent
@@ -35,34 +35,39 @@ from mitr.nn.recurrent import Recurrent
 ORDER = ("text", "vision", "audio")  # of the vectors that the Transformer layer reads
 
 
-@dataclass
-class MisaOptions:
+@dataclass(frozen=True)
+class MisaOptions(ModelOptions):
     """Sizes, dropout rates and weights of the losses; the defaults are those released for CMU-MOSI.
 
     Args:
         width: S, of the projections.
         heads: attention heads; divide `width`.
         feed: inner width of the Transformer layer's feed-forward network.
-        diff: weight of the orthogonality between projections (L_diff).
-        sim: weight of the central moment discrepancy between shared projections (L_sim).
-        recon: weight of the error of giving the utterance vectors back (L_recon).
         dropout_fusion: in the Transformer layer.
         dropout_head: in the head.
+        loss_task_student: the error of the prediction.
+        loss_diff: orthogonality between projections (L_diff).
+        loss_sim: the central moment discrepancy between shared projections (L_sim).
+        loss_recon: the error of giving the utterance vectors back (L_recon).
     """
 
-    width: int = 128
-    heads: int = 2
-    feed: int = 2048
-    diff: float = 0.1
-    sim: float = 0.3
-    recon: float = 1.0
-    dropout_fusion: float = 0.1
-    dropout_head: float = 0.2
+    source: ClassVar[str] = "released for CMU-MOSI (MMSA)"
+    former: ClassVar[dict[str, str]] = {name: f"loss_{name}" for name in ("diff", "sim", "recon")}
+
+    width: int = size(128)
+    heads: int = size(2)
+    feed: int = size(2048)
+    dropout_fusion: float = dropout_rate(0.1)
+    dropout_head: float = dropout_rate(0.2)
+    loss_task_student: float = weight(1.0)
+    loss_diff: float = weight(0.1)
+    loss_sim: float = weight(0.3)
+    loss_recon: float = weight(1.0)
 
     def __post_init__(self) -> None:
-        check_options(self)
+        super().__post_init__()
         if self.width % self.heads:
-            raise MitrError(f"model.options.width is {self.width}; it must be a multiple of the {self.heads} heads")
+            raise MitrError(f"model.width is {self.width}; it must be a multiple of the {self.heads} heads")
 
 
 class States(NamedTuple):
@@ -89,22 +94,15 @@ class States(NamedTuple):
     present: dict[str, Tensor]
 
 
-class MISA(Model):
-    """The network.
+class MISA(Model[MisaOptions]):
+    """The network; it is trained on the squared error where the task would be the absolute one."""
 
-    Args:
-        dims: modality -> its feature width, for the modalities that the data set has.
-        config: its `options` are those of `MisaOptions`.
-        loss: weight of the task's term.
-        task: what is predicted; None: one number.
-    """
+    options_class = MisaOptions
 
-    def __init__(self, dims: dict[str, int], config: ModelConfig, loss: LossConfig, task: Task | None = None):
-        super().__init__()
-        self.loss = loss
-        o = self.options = read_options(MisaOptions, config)
-        task = task or Task()
-        self.task = Task(masked.mse) if task.error is masked.l1 else task
+    def __init__(self, dims: dict[str, int], options: MisaOptions | None = None, task: Task | None = None):
+        super().__init__(dims, options, task)
+        o = self.options
+        self.task = Task(masked.mse) if self.task.error is masked.l1 else self.task
         self.modalities = [m for m in ORDER if m in dims]
         self.steps = nn.ModuleDict({m: StackedRecurrent(dims[m]) for m in self.modalities if m != "text"})
         utterance = {m: dims[m] if m == "text" else 4 * dims[m] for m in self.modalities}
@@ -133,18 +131,16 @@ class MISA(Model):
             restored[m] = self.restore[m](private[m] + shared[m])
         fused = self.fusion(torch.stack([*private.values(), *shared.values()], dim=1))  # (B, 2 M, S)
         hidden = F.relu(dropout(self.head_in(fused.flatten(1)), self.options.dropout_head, self.training))
-        with torch.autocast(hidden.device.type, enabled=False):  # bf16 would leave a score two or three digits
-            prediction = self.task.answer(self.head_out(hidden.float()))
+        prediction = self.score(self.head_out, hidden)
         present = {m: view[m].present for m in self.modalities}
         return States(prediction, utterance, projected, private, shared, restored, fused, present)
 
     def losses(
-        self, complete: View, incomplete: View, targets: Targets, teacher: "Model | None" = None
+        self, complete: View, incomplete: View, targets: Targets, teacher: "Model[Any] | None" = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Predictions (B,) of the incomplete view and the unweighted loss terms; a teacher has nothing to add."""
         states = self.states(incomplete)
-        seen = ~self.nothing_observed(complete)
-        terms = {"task_student": self.task.loss(states.prediction, targets, seen)}
+        terms = {"task_student": self.task_loss(states.prediction, complete, targets)}
         return states.prediction, terms | self.relations(states)
 
     def relations(self, states: States) -> dict[str, Tensor]:
@@ -158,11 +154,6 @@ class MISA(Model):
         recon = [masked.vector_mse(states.restored[m], states.projected[m], there) for m, there in present.items()]
         terms = {"diff": torch.stack(diff).sum(), "recon": _mean_of_those(recon, list(present.values()))}
         return terms | ({"sim": _mean_of_those(sim, list(both.values()))} if pairs else {})
-
-    def weight_of(self, term: str) -> float:
-        """The configured weight of a loss term."""
-        weight: float = self.loss.task_student if term == "task_student" else getattr(self.options, term)
-        return weight
 
 
 class StackedRecurrent(nn.Module):

@@ -5,28 +5,29 @@ A teacher sees everything that a sample has, a student sees what is left of it; 
 teacher is a frozen one). Per modality: Transformer layer -> bidirectional temporal module -> mean over time; then
 fusion and head.
 
-Departures from the authors' release, each with a switch back in `ModelConfig`: the backward stream reverses time
+Departures from the authors' release, each with an option that leads back: the backward stream reverses time
 inside the true length instead of the channels; the unimodal encoders are not causal and give every step its position.
 Without a switch: padding takes no part in attention, BatchNorm and means; a modality that a sample lacks has no steps
 and enters fusion as a learned absence vector; losses average over what exists.
 
 An addition, off by default: where the data have a label of a modality alone, a linear head on that modality learns it
-(`LossConfig.unimodal`).
+(`loss.unimodal`).
 """
 
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mitr.batches.views import Steps, Targets, View
-from mitr.config import LossConfig, ModelConfig
 from mitr.data.schema import MODALITIES
 from mitr.losses import masked
 from mitr.losses.task import Task
 from mitr.models.base import Model
+from mitr.models.options import TeacherOptions, choice, dropout_rate, weight
 from mitr.nn.dropout import dropout
 from mitr.nn.fusion import MeanFusion, TransformerFusion
 from mitr.nn.masked import precise
@@ -36,6 +37,53 @@ from mitr.nn.unimodal import UnimodalEncoder
 
 WIDTH, LEVELS = 25, 4
 DIM = WIDTH * LEVELS  # D = 100, the common width
+
+
+@dataclass(frozen=True)
+class MitrDNetOptions(TeacherOptions):
+    """Switches, dropout rates and weights of the loss terms (docs/method.md); the defaults are those of CMU-MOSI.
+
+    Args:
+        reversal: what the backward stream of MIB-TRL sees: `time` (the sequence reversed inside its true length, as
+            the paper says) or `channel` (features flipped, as the release does).
+        causal: the unimodal encoders look only at earlier steps, as in the release.
+        skip_zero_positions: steps whose first feature is 0 get no position, as in the release.
+        fusion: `transformer` (TF, as published), or `mean` of the modalities' states, which has no weights.
+        dropout_text: attention dropout of the text encoder layer.
+        dropout_audio: attention dropout of the audio encoder layer.
+        dropout_vision: attention dropout of the vision encoder layer.
+        dropout_embedding: dropout on the unimodal encoders' input.
+        dropout_head: dropout before the last layer.
+        loss_task_student: L1 of the incomplete view's prediction.
+        loss_task_teacher: L1 of the complete view's prediction.
+        loss_simsiam: SimSiam between the views, per modality.
+        loss_reconstruction: smooth-L1 of what was dropped, per modality.
+        loss_distill_fused: teacher's fusion to the student's modalities (L_ts of TF).
+        loss_distill_unimodal: teacher's modality to the student's (L_ts of MIB).
+        loss_invariance: student's fusion to the student's modalities (L_ss of TF).
+        loss_unimodal: each modality's label, where the data have labels of single modalities (CH-SIMS), from that
+            modality alone.
+    """
+
+    source: ClassVar[str] = "released for CMU-MOSI (Wang et al. 2025)"
+
+    reversal: Literal["time", "channel"] = choice("time", "Wang et al. 2025, section 2.2; the release flips channels")
+    causal: bool = choice(False, "Wang et al. 2025; the release is causal")
+    skip_zero_positions: bool = choice(False, "Wang et al. 2025; the release skips them")
+    fusion: Literal["transformer", "mean"] = choice("transformer")
+    dropout_text: float = dropout_rate(0.3)
+    dropout_audio: float = dropout_rate(0.2)
+    dropout_vision: float = dropout_rate(0.0)
+    dropout_embedding: float = dropout_rate(0.2)
+    dropout_head: float = dropout_rate(0.5)
+    loss_task_student: float = weight(1.0)
+    loss_task_teacher: float = weight(1.0)
+    loss_simsiam: float = weight(1.0)
+    loss_reconstruction: float = weight(1.0)
+    loss_distill_fused: float = weight(0.3)
+    loss_distill_unimodal: float = weight(0.3)
+    loss_invariance: float = weight(0.3)
+    loss_unimodal: float = weight(0.0, "chosen by us: off, as published")
 
 
 class States(NamedTuple):
@@ -60,46 +108,38 @@ class States(NamedTuple):
     present: dict[str, Tensor]
 
 
-class MitrDNet(Model):
-    """The network.
+class MitrDNet(Model[MitrDNetOptions]):
+    """The network."""
 
-    Args:
-        dims: modality -> its feature width, for the modalities that the data set has.
-        config: switches and dropout rates.
-        loss: weights of the loss terms.
-        task: what is predicted; None: one number, by its absolute error.
-    """
+    options_class = MitrDNetOptions
+    learns_unimodal = True
+    own_rates = "temporal"
 
-    learns_unimodal: ClassVar[bool] = True
-
-    def __init__(self, dims: dict[str, int], config: ModelConfig, loss: LossConfig, task: Task | None = None):
-        super().__init__()
-        self.dims = dims
-        self.loss = loss
-        self.task = task or Task()
-        self.dropout_head = config.dropout_head
+    def __init__(self, dims: dict[str, int], options: MitrDNetOptions | None = None, task: Task | None = None):
+        super().__init__(dims, options, task)
+        o = self.options
         self.encoder = nn.ModuleDict(
             {
                 m: UnimodalEncoder(
                     dim,
-                    getattr(config, f"dropout_{m}"),
-                    config.dropout_embedding,
-                    config.causal,
-                    config.skip_zero_positions,
+                    getattr(o, f"dropout_{m}"),
+                    o.dropout_embedding,
+                    o.causal,
+                    o.skip_zero_positions,
                 )
                 for m, dim in dims.items()
             }
         )
         self.temporal = nn.ModuleDict(
-            {m: BidirectionalTemporal(dim, WIDTH, LEVELS, config.reversal) for m, dim in dims.items()}
+            {m: BidirectionalTemporal(dim, WIDTH, LEVELS, o.reversal) for m, dim in dims.items()}
         )
         self.simsiam = nn.ModuleDict({m: SimSiamHead(DIM) for m in dims})
         self.restore = nn.ModuleDict({m: nn.Linear(DIM, dim) for m, dim in dims.items()})
         self.absence = nn.ParameterDict({m: nn.Parameter(torch.zeros(DIM)) for m in MODALITIES})
-        self.fusion = TransformerFusion(DIM) if config.fusion == "transformer" else MeanFusion()
+        self.fusion = TransformerFusion(DIM) if o.fusion == "transformer" else MeanFusion()
         self.head_in = nn.Linear(DIM, DIM)
         self.head_out = nn.Linear(DIM, self.task.outputs)
-        own = dims if loss.unimodal else ()
+        own = dims if o.loss_unimodal else ()
         self.unimodal = nn.ModuleDict({m: nn.Linear(DIM, self.task.outputs) for m in own})
 
     def forward(self, view: View) -> Tensor:
@@ -159,12 +199,12 @@ class MitrDNet(Model):
             for m in MODALITIES
         ]
         fused = self.fusion(*z)
-        hidden = dropout(F.relu(self.head_in(fused)), self.dropout_head, self.training)
+        hidden = dropout(F.relu(self.head_in(fused)), self.options.dropout_head, self.training)
         prediction = self.task.answer(self.head_out(hidden))
         return fused.unflatten(0, (views, samples)).unbind(), prediction.unflatten(0, (views, samples)).unbind()
 
     def losses(
-        self, complete: View, incomplete: View, targets: Targets, teacher: "Model | None" = None
+        self, complete: View, incomplete: View, targets: Targets, teacher: "Model[Any] | None" = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Predictions (B,) of the incomplete view, and the loss terms, unweighted, by name.
 
@@ -201,16 +241,3 @@ class MitrDNet(Model):
                 own = targets._replace(labels=targets.unimodal[m])
                 terms[f"unimodal_{m}"] = self.task.loss(answer, own, student.present[m])
         return student.prediction, terms
-
-    def weight_of(self, term: str) -> float:
-        """The configured weight of a loss term."""
-        weight: float = getattr(self.loss, term if hasattr(self.loss, term) else term.rpartition("_")[0])
-        return weight
-
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """The published groups: MIB-TRL of audio, that of vision, the rest."""
-        groups: dict[str, list[nn.Parameter]] = {
-            m: list(self.temporal[m].parameters()) for m in ("audio", "vision") if m in self.dims
-        }
-        special = {id(p) for group in groups.values() for p in group}
-        return groups | {"other": [p for p in self.parameters() if id(p) not in special]}

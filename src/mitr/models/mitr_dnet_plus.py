@@ -12,44 +12,59 @@ incomplete modalities, with shared weights, in the fused space and in the answer
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from mitr.batches.views import Steps, Targets, View
-from mitr.config import LossConfig, ModelConfig
 from mitr.errors import MitrError
 from mitr.losses import masked
 from mitr.losses.task import Task
-from mitr.models.base import Model, check_options, read_options
+from mitr.models.base import Model
+from mitr.models.options import ModelOptions, choice, dropout_rate, size, weight
 from mitr.nn.crossmodal import CrossmodalLayer, Dropouts
 from mitr.nn.dropout import Dropout, dropout
 from mitr.nn.masked import masked_mean
 from mitr.nn.utterance import summary_of
 
 
-@dataclass
-class MitrDNetPlusOptions:
-    """Sizes, dropout and the weights of what the teacher gives; the defaults are those that validation chose.
+@dataclass(frozen=True)
+class MitrDNetPlusOptions(ModelOptions):
+    """Sizes, dropout and weights of the loss terms; the defaults are those that validation chose.
 
     Args:
         width: D of the tokens.
         layers: Transformer layers.
         heads: attention heads; divide `width`.
         dropout: on features, on attention weights, before each addition and before the head.
-        distill: weight of the squared difference between the student's fused state and the teacher's.
-        consistency: weight of the absolute difference between the student's answer and the teacher's.
-        detach: the teacher's side of both gets no gradient.
+        detach: the teacher's side of `distill` and `consistency` gets no gradient.
+        loss_task_student: the error of the incomplete view's prediction.
+        loss_task_teacher: the error of the complete view's prediction.
+        loss_distill: the squared difference between the student's fused state and the teacher's.
+        loss_consistency: the absolute difference between the student's answer and the teacher's.
+
+    Raises:
+        MitrError: an option out of range, or heads that do not divide the width.
     """
 
-    width: int = 64
-    layers: int = 1
-    heads: int = 4
-    dropout: float = 0.3
-    distill: float = 1.0
-    consistency: float = 0.5
-    detach: bool = True
+    source: ClassVar[str] = "chosen on validation data (docs/results.md)"
+    former: ClassVar[dict[str, str]] = {"distill": "loss_distill", "consistency": "loss_consistency"}
+
+    width: int = size(64)
+    layers: int = size(1)
+    heads: int = size(4)
+    dropout: float = dropout_rate(0.3)
+    detach: bool = choice(True)
+    loss_task_student: float = weight(1.0, "Wang et al. 2025")
+    loss_task_teacher: float = weight(1.0, "Wang et al. 2025")
+    loss_distill: float = weight(1.0)
+    loss_consistency: float = weight(0.5)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.width % self.heads:
+            raise MitrError(f"model.width is {self.width}; it must be a multiple of the {self.heads} heads")
 
 
 class Read(NamedTuple):
@@ -64,30 +79,15 @@ class Read(NamedTuple):
     fused: Tensor
 
 
-class MitrDNetPlus(Model):
-    """The model, with `MitrDNetPlusOptions` in `config.options`.
+class MitrDNetPlus(Model[MitrDNetPlusOptions]):
+    """The network."""
 
-    Args:
-        dims: width of each modality's features.
-        config: of it only `name` and `options` are used.
-        loss: of it only the weights `task_student` and `task_teacher` are used.
-        task: what the labels are; None: a scale.
-
-    Raises:
-        MitrError: an unknown option, or one out of range.
-    """
-
+    options_class = MitrDNetPlusOptions
     hidden_tokens = "skip"
 
-    def __init__(self, dims: dict[str, int], config: ModelConfig, loss: LossConfig, task: Task | None = None):
-        super().__init__()
-        self.task, self.loss_config = task or Task(), loss
-        options = self.options = read_options(MitrDNetPlusOptions, config)
-        check_options(options)
-        if options.width % options.heads:
-            raise MitrError(
-                f"model.options.width is {options.width}; it must be a multiple of the {options.heads} heads"
-            )
+    def __init__(self, dims: dict[str, int], options: MitrDNetPlusOptions | None = None, task: Task | None = None):
+        super().__init__(dims, options, task)
+        options = self.options
         self.modality = nn.ModuleDict({m: StepTokens(dim, options.width, options.dropout) for m, dim in dims.items()})
         self.token = _learned(options.width)
         self.summary = Reading(dims["text"], options.width, options.dropout) if "text" in dims else None
@@ -114,11 +114,10 @@ class MitrDNetPlus(Model):
         for layer in self.layers:
             tokens = layer(tokens, None, there[:, None], there[:, :1, None])
         fused = self.norm(tokens[:, 0])
-        with torch.autocast(fused.device.type, enabled=False):
-            return Read(self.task.answer(self.head(self._drop(fused).float())), fused)
+        return Read(self.score(self.head, dropout(fused, self.options.dropout, self.training)), fused)
 
     def losses(
-        self, complete: View, incomplete: View, targets: Targets, teacher: Model | None = None
+        self, complete: View, incomplete: View, targets: Targets, teacher: Model[Any] | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         student, teaching = self.read(incomplete), self.read(complete)
         seen = ~self.nothing_observed(complete)
@@ -130,13 +129,6 @@ class MitrDNetPlus(Model):
             "distill": masked.vector_mse(student.fused, goal.fused, seen),
             "consistency": masked.mean_where(apart.flatten(1).mean(dim=1) if apart.dim() > 1 else apart, seen),
         }
-
-    def weight_of(self, term: str) -> float:
-        own = {"distill": self.options.distill, "consistency": self.options.consistency}
-        return own[term] if term in own else float(getattr(self.loss_config, term))
-
-    def _drop(self, x: Tensor) -> Tensor:
-        return dropout(x, self.options.dropout, self.training)
 
 
 class StepTokens(nn.Module):

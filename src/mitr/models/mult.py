@@ -13,65 +13,59 @@ for it; a modality that the data set lacks has no encoders.
 
 from dataclasses import dataclass
 from itertools import permutations
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mitr.batches.views import Targets, View, with_cls
-from mitr.config import LossConfig, ModelConfig
+from mitr.batches.views import View, with_cls
 from mitr.losses.task import Task
-from mitr.models.base import Model, check_options, read_options
-from mitr.nn.crossmodal import CrossmodalEncoder, CrossmodalOptions, StepProjection
+from mitr.models.base import Model
+from mitr.models.crossmodal import CrossmodalOptions
+from mitr.models.options import choice, dropout_rate, kernel, size, weight
+from mitr.nn.crossmodal import CrossmodalEncoder, StepProjection
 from mitr.nn.dropout import dropout
 
 
-@dataclass
+@dataclass(frozen=True)
 class MultOptions(CrossmodalOptions):
-    """The common options, at what was released for CMU-MOSI, and two more.
+    """The common options, at what was released for CMU-MOSI, and more.
 
     Args:
         dropout_head: inside the head.
         released: no positions, no padding of the convolutions, and padded steps that count like real ones.
+        loss_task_student: the error of the prediction.
     """
 
-    width: int = 40
-    heads: int = 10
-    layers: int = 4
-    kernel_text: int = 1
-    kernel_audio: int = 5
-    kernel_vision: int = 1
-    dropout_text: float = 0.2
-    dropout_read_text: float = 0.1
-    dropout_read_audio: float = 0.1
-    dropout_read_vision: float = 0.2
-    dropout_inner: float = 0.2
-    dropout_residual: float = 0.2
-    dropout_embedding: float = 0.1
-    dropout_head: float = 0.1
-    released: bool = False
+    source: ClassVar[str] = "released for CMU-MOSI (EMT-DLFR's repository, Sun et al. 2023)"
 
-    def __post_init__(self) -> None:
-        check_options(self)
-        self.check()
+    width: int = size(40)
+    heads: int = size(10)
+    layers: int = size(4)
+    kernel_text: int = kernel(1)
+    kernel_audio: int = kernel(5)
+    kernel_vision: int = kernel(1)
+    dropout_text: float = dropout_rate(0.2)
+    dropout_read_text: float = dropout_rate(0.1)
+    dropout_read_audio: float = dropout_rate(0.1)
+    dropout_read_vision: float = dropout_rate(0.2)
+    dropout_inner: float = dropout_rate(0.2)
+    dropout_residual: float = dropout_rate(0.2)
+    dropout_embedding: float = dropout_rate(0.1)
+    dropout_head: float = dropout_rate(0.1)
+    released: bool = choice(False, "Tsai et al. 2019")
+    loss_task_student: float = weight(1.0)
 
 
-class MulT(Model):
-    """The network.
+class MulT(Model[MultOptions]):
+    """The network."""
 
-    Args:
-        dims: modality -> its feature width, for the modalities that the data set has.
-        config: its `options` are those of `MultOptions`.
-        loss: the weight of the task.
-        task: what is predicted; None: one number, by its absolute error.
-    """
+    options_class = MultOptions
 
-    def __init__(self, dims: dict[str, int], config: ModelConfig, loss: LossConfig, task: Task | None = None):
-        super().__init__()
-        self.dims = dims
-        self.loss = loss
-        self.task = task or Task()
-        o = self.options = read_options(MultOptions, config)
+    def __init__(self, dims: dict[str, int], options: MultOptions | None = None, task: Task | None = None):
+        super().__init__(dims, options, task)
+        o = self.options
         widths = dict.fromkeys(dims, o.width * max(1, len(dims) - 1))  # a lone modality has itself only
 
         def encoder(width: int, layers: int, read: str) -> CrossmodalEncoder:
@@ -90,7 +84,9 @@ class MulT(Model):
 
     def forward(self, view: View) -> Tensor:
         """A view -> predictions (B,)."""
-        return self.task.answer(self.answer(torch.cat(list(self.summaries(view).values()), dim=1)))
+        joined = torch.cat(list(self.summaries(view).values()), dim=1)
+        inner = dropout(F.relu(self.head_in(joined)), self.options.dropout_head, self.training)
+        return self.score(self.head_out, joined + self.head_inner(inner))
 
     def summaries(self, view: View) -> dict[str, Tensor]:
         """Modality -> the last step (B, 2 D) of what it has read; the learned absence vector where it is absent."""
@@ -112,23 +108,3 @@ class MulT(Model):
             last = joined[samples, (valid[m].sum(dim=1) - 1).clamp(min=0)]
             found[m] = torch.where(valid[m].any(dim=1)[:, None], last, self.absence[m].to(last.dtype))
         return found
-
-    def answer(self, joined: Tensor) -> Tensor:
-        """The summaries side by side -> the last layer (B, outputs)."""
-        inner = dropout(F.relu(self.head_in(joined)), self.options.dropout_head, self.training)
-        joined = joined + self.head_inner(inner)
-        with torch.autocast(joined.device.type, enabled=False):  # bf16 would leave a score two or three digits
-            last: Tensor = self.head_out(joined.float())
-        return last
-
-    def losses(
-        self, complete: View, incomplete: View, targets: Targets, teacher: "Model | None" = None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Predictions (B,) of the incomplete view, and their error; nothing is learned from the complete view."""
-        prediction = self(incomplete)
-        seen = ~self.nothing_observed(complete)
-        return prediction, {"task_student": self.task.loss(prediction, targets, seen)}
-
-    def weight_of(self, term: str) -> float:
-        """The configured weight of the one loss term."""
-        return self.loss.task_student

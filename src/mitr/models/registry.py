@@ -1,46 +1,59 @@
-"""The models by name, and how a whole network is put together from a configuration."""
+"""The models by name, and how one is built."""
 
-from collections.abc import Callable
-from importlib import import_module
-
-from mitr.config import LossConfig, ModelConfig
 from mitr.errors import MitrError
 from mitr.losses.task import Task
 from mitr.models.base import Model
+from mitr.models.options import ModelOptions
+from mitr.plugins import Registry
 
-MODELS: dict[str, str] = {  # name -> module and class, imported when a model is asked for
-    "mitr-dnet": "mitr.models.mitr_dnet:MitrDNet",
-    "mitr-dnet-plus": "mitr.models.mitr_dnet_plus:MitrDNetPlus",
-    "emt-dlfr": "mitr.models.emt_dlfr:EMTDLFR",
-    "mult": "mitr.models.mult:MulT",
-    "tfr-net": "mitr.models.tfr_net:TFRNet",
-    "tfn": "mitr.models.tfn:TFN",
-    "lmf": "mitr.models.lmf:LMF",
-    "misa": "mitr.models.misa:MISA",
-    "self-mm": "mitr.models.self_mm:SelfMM",
-    "mean": "mitr.models.yardsticks:MeanLabel",
-    "ridge": "mitr.models.yardsticks:Ridge",
-}
+MODELS = Registry(
+    "model",
+    "mitr.models",
+    {
+        "mitr-dnet": "mitr.models.mitr_dnet:MitrDNet",
+        "mitr-dnet-plus": "mitr.models.mitr_dnet_plus:MitrDNetPlus",
+        "emt-dlfr": "mitr.models.emt_dlfr:EMTDLFR",
+        "mult": "mitr.models.mult:MulT",
+        "tfr-net": "mitr.models.tfr_net:TFRNet",
+        "tfn": "mitr.models.tfn:TFN",
+        "lmf": "mitr.models.lmf:LMF",
+        "misa": "mitr.models.misa:MISA",
+        "self-mm": "mitr.models.self_mm:SelfMM",
+        "mean": "mitr.models.yardsticks:MeanLabel",
+        "ridge": "mitr.models.yardsticks:Ridge",
+    },
+)
 
 
 def model_class(name: str) -> type[Model]:
     """The class that a model's name stands for.
 
+    Args:
+        name: one of `MODELS`, or `module:Class` of one's own.
+
     Raises:
-        MitrError: no model has this name.
+        MitrError: no model has this name, or what has it is no model.
     """
-    if name not in MODELS:
-        raise MitrError(f"there is no model {name!r}; the models are {', '.join(sorted(MODELS))}")
-    module, _, kind = MODELS[name].partition(":")
-    found: type[Model] = getattr(import_module(module), kind)
+    found = MODELS.find(name)
+    if not (isinstance(found, type) and issubclass(found, Model)):
+        raise MitrError(f"the model {name!r} must be a subclass of mitr.models.base.Model, not {found!r}")
+    if not (isinstance(found.options_class, type) and issubclass(found.options_class, ModelOptions)):
+        raise MitrError(f"the model {name!r}: its options_class must be a subclass of ModelOptions")
     return found
 
 
-def build_model(dims: dict[str, int], model: ModelConfig, loss: LossConfig, task: Task | None = None) -> Model:
-    """The model that `model.name` names, for modalities of these widths.
+def build_model(
+    name: str, dims: dict[str, int], options: ModelOptions | None = None, task: Task | None = None
+) -> Model:
+    """A model for modalities of these widths.
+
+    Args:
+        name: the model's.
+        dims: modality -> width of its features.
+        options: the model's own; None: its defaults.
+        task: what is predicted; None: one number, by its absolute error.
 
     Raises:
-        MitrError: no model has this name, or it lacks one of the options.
+        MitrError: no model has this name.
     """
-    make: Callable[[dict[str, int], ModelConfig, LossConfig, Task], Model] = model_class(model.name)
-    return make(dims, model, loss, task or Task())
+    return model_class(name)(dims, options, task)

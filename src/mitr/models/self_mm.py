@@ -14,29 +14,29 @@ nothing, nor does it move its label; a data set may lack modalities. Classes hav
 only the fused task is learnt. Text without a summary is represented by the mean of its observed steps.
 
 An addition, off by default: where the data have a label of a modality alone, that one takes the place of a generated
-label and stays (`LossConfig.unimodal`); of classes too.
+label and stays (`loss.unimodal`); of classes too.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mitr.batches.views import NO_LABELS, Targets, View
-from mitr.config import LossConfig, ModelConfig
 from mitr.losses import masked
 from mitr.losses.task import Task
-from mitr.models.base import Model, check_options, read_options
+from mitr.models.base import Model
+from mitr.models.options import ModelOptions, dropout_rate, size, weight
 from mitr.nn.dropout import dropout
 from mitr.nn.utterance import RecurrentEncoder, summary_of
 
 
-@dataclass
-class SelfMmOptions:
-    """Sizes and dropout rates; the defaults are those released for CMU-MOSI.
+@dataclass(frozen=True)
+class SelfMmOptions(ModelOptions):
+    """Sizes, dropout rates and weights of the loss terms; the defaults are those released for CMU-MOSI.
 
     Args:
         audio_hidden: width of audio's LSTM.
@@ -53,25 +53,29 @@ class SelfMmOptions:
         dropout_text: before those of text's own prediction.
         dropout_audio: the same for audio's.
         dropout_vision: the same for vision's.
+        loss_task_student: the error of the fused prediction.
+        loss_unimodal: the error of a modality's prediction against its human label, where the data have labels of
+            single modalities; terms with generated labels weigh 1.
     """
 
-    audio_hidden: int = 16
-    vision_hidden: int = 32
-    audio_out: int = 16
-    vision_out: int = 32
-    fused: int = 128
-    text: int = 32
-    audio: int = 16
-    vision: int = 32
-    dropout_audio_out: float = 0.0
-    dropout_vision_out: float = 0.0
-    dropout_fused: float = 0.0
-    dropout_text: float = 0.1
-    dropout_audio: float = 0.1
-    dropout_vision: float = 0.0
+    source: ClassVar[str] = "released for CMU-MOSI (MMSA)"
 
-    def __post_init__(self) -> None:
-        check_options(self)
+    audio_hidden: int = size(16)
+    vision_hidden: int = size(32)
+    audio_out: int = size(16)
+    vision_out: int = size(32)
+    fused: int = size(128)
+    text: int = size(32)
+    audio: int = size(16)
+    vision: int = size(32)
+    dropout_audio_out: float = dropout_rate(0.0)
+    dropout_vision_out: float = dropout_rate(0.0)
+    dropout_fused: float = dropout_rate(0.0)
+    dropout_text: float = dropout_rate(0.1)
+    dropout_audio: float = dropout_rate(0.1)
+    dropout_vision: float = dropout_rate(0.0)
+    loss_task_student: float = weight(1.0)
+    loss_unimodal: float = weight(0.0, "chosen by us: off, as published")
 
 
 class States(NamedTuple):
@@ -96,26 +100,20 @@ class Visit(NamedTuple):
     present: dict[str, Tensor]
 
 
-class SelfMM(Model):
+class SelfMM(Model[SelfMmOptions]):
     """The network.
-
-    Args:
-        dims: modality -> its feature width, for the modalities that the data set has.
-        config: its `options` are those of `SelfMmOptions`.
-        loss: weight of the fused task's term; those of the modalities' terms are 1.
-        task: what is predicted; None: one number, by its absolute error.
 
     Attributes:
         generated: labels of the train split and features by task, once training has begun.
     """
 
-    learns_unimodal: ClassVar[bool] = True
+    options_class = SelfMmOptions
+    learns_unimodal = True
+    own_rates = "encoder"
 
-    def __init__(self, dims: dict[str, int], config: ModelConfig, loss: LossConfig, task: Task | None = None):
-        super().__init__()
-        self.loss = loss
-        self.task = task or Task()
-        o = read_options(SelfMmOptions, config)
+    def __init__(self, dims: dict[str, int], options: SelfMmOptions | None = None, task: Task | None = None):
+        super().__init__(dims, options, task)
+        o = self.options
         out = {m: dim if m == "text" else getattr(o, f"{m}_out") for m, dim in dims.items()}
         self.modalities = tuple(dims)
         self.encoder = nn.ModuleDict(
@@ -125,7 +123,7 @@ class SelfMM(Model):
                 if m != "text"
             }
         )
-        inputs = {"fused": sum(out.values())} | (out if self.task.outputs == 1 or loss.unimodal else {})
+        inputs = {"fused": sum(out.values())} | (out if self.task.outputs == 1 or o.loss_unimodal else {})
         self.widths: dict[str, int] = {name: getattr(o, name) for name in inputs}
         self.head = nn.ModuleDict(
             {
@@ -153,7 +151,7 @@ class SelfMM(Model):
         return States(predictions, features, present)
 
     def losses(
-        self, complete: View, incomplete: View, targets: Targets, teacher: "Model | None" = None
+        self, complete: View, incomplete: View, targets: Targets, teacher: "Model[Any] | None" = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Predictions (B,) of the incomplete view and the unweighted loss terms; a teacher has nothing to add.
 
@@ -180,15 +178,9 @@ class SelfMM(Model):
         return prediction, terms
 
     def weight_of(self, term: str) -> float:
-        """The configured weights of the fused task's term and of human labels of modalities, 1 for generated ones."""
-        if term.startswith("unimodal_"):
-            return self.loss.unimodal
-        return self.loss.task_student if term == "task_student" else 1.0
-
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """The published groups: audio's encoder, vision's encoder, the rest."""
-        groups = {m: list(encoder.parameters()) for m, encoder in self.encoder.items()}
-        return groups | {"other": list(self.head.parameters())}
+        """The weight of a loss term; terms with generated labels weigh 1."""
+        generated = term.startswith("task_") and term != "task_student"
+        return 1.0 if generated else super().weight_of(term)
 
     def begin(self, targets: Targets) -> None:
         """The first labels of all tasks are the human ones."""
@@ -209,7 +201,7 @@ class SelfMM(Model):
 
     def _human(self, targets: Targets) -> Mapping[str, Tensor]:
         """The labels of single modalities (B,), if the options give them a weight."""
-        return {m: own for m, own in targets.unimodal.items() if m in self.modalities and self.loss.unimodal}
+        return {m: own for m, own in targets.unimodal.items() if m in self.modalities and self.options.loss_unimodal}
 
     def training_state(self) -> dict[str, Tensor]:
         """The generated labels (N,) and the features (N, F) of all tasks."""

@@ -13,23 +13,24 @@ say; one that the data set lacks is no factor. Hidden steps count as the zeros t
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mitr.batches.views import Targets, View, with_cls
-from mitr.config import LossConfig, ModelConfig
 from mitr.losses.task import Task
-from mitr.models.base import Model, check_options, read_options
+from mitr.models.base import Model
+from mitr.models.options import ModelOptions, dropout_rate, size, weight
 from mitr.nn.dropout import dropout
 from mitr.nn.utterance import PooledEncoder, RecurrentEncoder
 
 ORDER = ("audio", "vision", "text")  # of the product's axes
 
 
-@dataclass
-class TfnOptions:
+@dataclass(frozen=True)
+class TfnOptions(ModelOptions):
     """Sizes and dropout rates; the defaults are those released for CMU-MOSI.
 
     Args:
@@ -41,41 +42,35 @@ class TfnOptions:
         dropout_audio: on audio's average.
         dropout_vision: on vision's average.
         dropout_head: on the product.
+        loss_task_student: the error of the prediction.
     """
 
-    text_hidden: int = 128
-    text: int = 32
-    audio: int = 32
-    vision: int = 128
-    head: int = 64
-    dropout_audio: float = 0.3
-    dropout_vision: float = 0.3
-    dropout_head: float = 0.5
+    source: ClassVar[str] = "released for CMU-MOSI (MMSA)"
 
-    def __post_init__(self) -> None:
-        check_options(self)
+    text_hidden: int = size(128)
+    text: int = size(32)
+    audio: int = size(32)
+    vision: int = size(128)
+    head: int = size(64)
+    dropout_audio: float = dropout_rate(0.3)
+    dropout_vision: float = dropout_rate(0.3)
+    dropout_head: float = dropout_rate(0.5)
+    loss_task_student: float = weight(1.0)
 
 
-class TFN(Model):
+class TFN(Model[TfnOptions]):
     """The network.
-
-    Args:
-        dims: modality -> its feature width, for the modalities that the data set has.
-        config: its `options` are those of `TfnOptions`.
-        loss: weight of the task's term.
-        task: what is predicted; None: one number, by its absolute error.
 
     Attributes:
         bounds: (2,) the lowest and highest prediction, label units; saved with the weights.
     """
 
+    options_class = TfnOptions
     bounds: Tensor
 
-    def __init__(self, dims: dict[str, int], config: ModelConfig, loss: LossConfig, task: Task | None = None):
-        super().__init__()
-        self.loss = loss
-        self.task = task or Task()
-        o = self.options = read_options(TfnOptions, config)
+    def __init__(self, dims: dict[str, int], options: TfnOptions | None = None, task: Task | None = None):
+        super().__init__(dims, options, task)
+        o = self.options
         self.encoder = nn.ModuleDict(
             {
                 m: RecurrentEncoder(dim, o.text_hidden, o.text)
@@ -99,12 +94,10 @@ class TFN(Model):
         """A view -> predictions (B,)."""
         hidden = dropout(self.product(view), self.options.dropout_head, self.training)
         hidden = F.relu(self.head_inner(F.relu(self.head_in(hidden))))
-        with torch.autocast(hidden.device.type, enabled=False):  # bf16 would leave a score two or three digits
-            last = self.head_out(hidden.float())
-            if self.task.outputs > 1:
-                return self.task.answer(last)
-            low, high = self.bounds
-            return self.task.answer(low + (high - low) * last.sigmoid())
+        if self.task.outputs > 1:
+            return self.score(self.head_out, hidden)
+        low, high = self.bounds
+        return low + (high - low) * self.score(self.head_out, hidden).sigmoid()
 
     def product(self, view: View) -> Tensor:
         """A view -> the outer product of the modalities' vectors, (B, P), the last one's entries running fastest."""
@@ -118,15 +111,3 @@ class TFN(Model):
     def vectors(self, view: View) -> dict[str, Tensor]:
         """A view -> modality -> (B, W), zero where the modality is absent."""
         return {m: encode(with_cls(view[m]) if m == "text" else view[m]) for m, encode in self.encoder.items()}
-
-    def losses(
-        self, complete: View, incomplete: View, targets: Targets, teacher: "Model | None" = None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Predictions (B,) of the incomplete view, and its error; there is nothing to learn from a teacher."""
-        prediction = self(incomplete)
-        seen = ~self.nothing_observed(complete)
-        return prediction, {"task_student": self.task.loss(prediction, targets, seen)}
-
-    def weight_of(self, term: str) -> float:
-        """There is one term."""
-        return self.loss.task_student

@@ -16,25 +16,26 @@ set lacks has no encoders.
 
 from dataclasses import dataclass
 from itertools import permutations
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mitr.batches.views import Targets, View, with_cls
-from mitr.config import LossConfig, ModelConfig
 from mitr.data.schema import MODALITIES
 from mitr.losses import masked
 from mitr.losses.task import Task
-from mitr.models.base import Model, check_options, read_options
-from mitr.nn.crossmodal import CrossmodalEncoder, CrossmodalOptions, StepProjection
+from mitr.models.base import Model
+from mitr.models.crossmodal import CrossmodalOptions
+from mitr.models.options import choice, dropout_rate, kernel, size, weight
+from mitr.nn.crossmodal import CrossmodalEncoder, StepProjection
 from mitr.nn.dropout import dropout
 from mitr.nn.masked import RowBatchNorm
 from mitr.nn.recurrent import Recurrent
 
 
-@dataclass
+@dataclass(frozen=True)
 class TfrNetOptions(CrossmodalOptions):
     """The common options, at what was released for CMU-MOSI, and more.
 
@@ -44,42 +45,47 @@ class TfrNetOptions(CrossmodalOptions):
         vision_hidden: the same for vision.
         recurrent_layers: of each recurrent network.
         head: width of the layer before the last.
-        reconstruction_text: weight of text's restoration, times `loss.reconstruction`.
-        reconstruction_audio: the same for audio.
-        reconstruction_vision: the same for vision.
         dropout_vector: on each modality's vector.
         dropout_head: before the last layer.
         released: the lengths to which text, audio and vision are padded, for the release's habits; None: ours.
+        loss_task_student: the error of the prediction.
+        loss_reconstruction: a common factor of the restorations of all modalities.
+        loss_reconstruction_text: smooth-L1 of what was dropped of text.
+        loss_reconstruction_audio: smooth-L1 of what was dropped of audio.
+        loss_reconstruction_vision: smooth-L1 of what was dropped of vision.
     """
 
-    width: int = 30
-    heads: int = 6
-    layers: int = 3
-    kernel_text: int = 1
-    kernel_audio: int = 5
-    kernel_vision: int = 3
-    dropout_text: float = 0.2
-    dropout_read_text: float = 0.2
-    dropout_read_audio: float = 0.1
-    dropout_read_vision: float = 0.0
-    dropout_inner: float = 0.2
-    dropout_residual: float = 0.2
-    dropout_embedding: float = 0.2
-    text_hidden: int = 36
-    audio_hidden: int = 20
-    vision_hidden: int = 48
-    recurrent_layers: int = 3
-    head: int = 128
-    reconstruction_text: float = 5.0
-    reconstruction_audio: float = 2.0
-    reconstruction_vision: float = 20.0
-    dropout_vector: float = 0.2
-    dropout_head: float = 0.0
-    released: tuple[int, int, int] | None = None
+    source: ClassVar[str] = "released for CMU-MOSI (EMT-DLFR's repository, Sun et al. 2023)"
+    former: ClassVar[dict[str, str]] = {
+        f"reconstruction_{m}": f"loss_reconstruction_{m}" for m in ("text", "audio", "vision")
+    }
 
-    def __post_init__(self) -> None:
-        check_options(self)
-        self.check()
+    width: int = size(30)
+    heads: int = size(6)
+    layers: int = size(3)
+    kernel_text: int = kernel(1)
+    kernel_audio: int = kernel(5)
+    kernel_vision: int = kernel(3)
+    dropout_text: float = dropout_rate(0.2)
+    dropout_read_text: float = dropout_rate(0.2)
+    dropout_read_audio: float = dropout_rate(0.1)
+    dropout_read_vision: float = dropout_rate(0.0)
+    dropout_inner: float = dropout_rate(0.2)
+    dropout_residual: float = dropout_rate(0.2)
+    dropout_embedding: float = dropout_rate(0.2)
+    text_hidden: int = size(36)
+    audio_hidden: int = size(20)
+    vision_hidden: int = size(48)
+    recurrent_layers: int = size(3)
+    head: int = size(128)
+    dropout_vector: float = dropout_rate(0.2)
+    dropout_head: float = dropout_rate(0.0)
+    released: tuple[int, int, int] | None = choice(None, "chosen by us")
+    loss_task_student: float = weight(1.0)
+    loss_reconstruction: float = weight(1.0, "chosen by us: no further factor")
+    loss_reconstruction_text: float = weight(5.0)
+    loss_reconstruction_audio: float = weight(2.0)
+    loss_reconstruction_vision: float = weight(20.0)
 
 
 class States(NamedTuple):
@@ -98,22 +104,14 @@ class States(NamedTuple):
     vector: dict[str, Tensor]
 
 
-class TFRNet(Model):
-    """The network.
+class TFRNet(Model[TfrNetOptions]):
+    """The network."""
 
-    Args:
-        dims: modality -> its feature width, for the modalities that the data set has.
-        config: its `options` are those of `TfrNetOptions`.
-        loss: weights of the loss terms.
-        task: what is predicted; None: one number, by its absolute error.
-    """
+    options_class = TfrNetOptions
 
-    def __init__(self, dims: dict[str, int], config: ModelConfig, loss: LossConfig, task: Task | None = None):
-        super().__init__()
-        self.dims = dims
-        self.loss = loss
-        self.task = task or Task()
-        o = self.options = read_options(TfrNetOptions, config)
+    def __init__(self, dims: dict[str, int], options: TfrNetOptions | None = None, task: Task | None = None):
+        super().__init__(dims, options, task)
+        o = self.options
         self.restores = True
         aligned = o.width * len(dims)
 
@@ -163,8 +161,7 @@ class TFRNet(Model):
             vector[m] = dropout(vector[m], o.dropout_vector, self.training)
         hidden = self.head_in(self.head_norm(torch.cat(list(vector.values()), dim=1)))
         hidden = dropout(F.leaky_relu(hidden), o.dropout_head, self.training)
-        with torch.autocast(hidden.device.type, enabled=False):  # bf16 would leave a score two or three digits
-            prediction = self.task.answer(self.head_out(hidden.float()))
+        prediction = self.score(self.head_out, hidden)
         return States(prediction, aligned, valid, vector)
 
     def restored(self, modality: str, states: States) -> Tensor:
@@ -179,7 +176,7 @@ class TFRNet(Model):
         return found
 
     def losses(
-        self, complete: View, incomplete: View, targets: Targets, teacher: "Model | None" = None
+        self, complete: View, incomplete: View, targets: Targets, teacher: "Model[Any] | None" = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Predictions (B,) of the incomplete view, and the loss terms, unweighted, by name.
 
@@ -190,8 +187,7 @@ class TFRNet(Model):
             teacher: not used; the complete view is not predicted from.
         """
         states = self.states(incomplete)
-        seen = ~self.nothing_observed(complete)
-        terms = {"task_student": self.task.loss(states.prediction, targets, seen)}
+        terms = {"task_student": self.task_loss(states.prediction, complete, targets)}
         for m in self.dims:
             source, left = with_cls(complete[m]), with_cls(incomplete[m])
             dropped = source.available & ~left.available & left.valid
@@ -200,10 +196,10 @@ class TFRNet(Model):
 
     def weight_of(self, term: str) -> float:
         """The configured weight of a loss term; the first epoch trains the task alone, as published."""
+        own = super().weight_of(term)
         if term == "task_student":
-            return self.loss.task_student
-        own: float = getattr(self.options, term)
-        return self.loss.reconstruction * own * (self.restores or not self.training)
+            return own
+        return self.options.loss_reconstruction * own * (self.restores or not self.training)
 
     def begin_epoch(self, epoch: int) -> None:
         """Restoration begins with the second epoch."""

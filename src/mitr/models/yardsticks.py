@@ -5,22 +5,21 @@ They are models like any other, but are solved and not trained by steps (`mitr.t
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mitr.batches.views import Targets, View
-from mitr.config import LossConfig, ModelConfig
+from mitr.batches.views import View
 from mitr.losses.task import Task
 from mitr.models.base import Model
+from mitr.models.options import ModelOptions
 from mitr.nn.masked import masked_mean
 
 PENALTIES: tuple[float, ...] = tuple(np.logspace(0, 5, 21).tolist())
 
 
-class Solved(Model):
+class Solved(Model[ModelOptions]):
     """A model with a solution in closed form, one for each of its candidate settings.
 
     Attributes:
@@ -28,16 +27,14 @@ class Solved(Model):
         bias: ().
     """
 
-    learns_classes: ClassVar[bool] = False
+    learns_classes = False
     weight: Tensor
     bias: Tensor
 
     def __init__(
-        self, dims: dict[str, int], config: ModelConfig, loss: LossConfig, task: Task | None = None, width: int = 0
+        self, dims: dict[str, int], options: ModelOptions | None = None, task: Task | None = None, width: int = 0
     ):
-        super().__init__()
-        self.dims = dims
-        self.task = task or Task()
+        super().__init__(dims, options, task)
         self.register_buffer("weight", torch.zeros(width))
         self.register_buffer("bias", torch.zeros(()))
 
@@ -52,14 +49,6 @@ class Solved(Model):
     def forward(self, view: View) -> Tensor:
         """A view -> predictions (B,)."""
         return self.features(view) @ self.weight + self.bias
-
-    def losses(
-        self, complete: View, incomplete: View, targets: Targets, teacher: Model | None = None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Predictions (B,) of the incomplete view and their error."""
-        prediction = self(incomplete)
-        seen = ~self.nothing_observed(complete)
-        return prediction, {"task_student": self.task.loss(prediction, targets, seen)}
 
     def weight_of(self, term: str) -> float:
         """There is one term."""
@@ -79,8 +68,8 @@ class Ridge(Solved):
     zero rows, or the states of unknown tokens.
     """
 
-    def __init__(self, dims: dict[str, int], config: ModelConfig, loss: LossConfig, task: Task | None = None):
-        super().__init__(dims, config, loss, task, sum(dims.values()))
+    def __init__(self, dims: dict[str, int], options: ModelOptions | None = None, task: Task | None = None):
+        super().__init__(dims, options, task, sum(dims.values()))
 
     def features(self, view: View) -> Tensor:
         """(B, F), F the widths of all modalities together."""

@@ -1,14 +1,12 @@
 """The crossmodal Transformer encoder of MulT (Tsai et al., ACL 2019), which TFR-Net has too."""
 
 import math
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mitr.errors import MitrError
 from mitr.nn.attention import Attention, attention_mask
 from mitr.nn.dropout import dropout
 from mitr.nn.unimodal import sinusoids
@@ -30,63 +28,6 @@ class Dropouts(NamedTuple):
     inner: float = 0.0
     residual: float = 0.0
     embedding: float = 0.0
-
-
-@dataclass
-class CrossmodalOptions:
-    """What models on crossmodal encoders have in common; the defaults are each model's own.
-
-    Args:
-        width: D, to which all modalities are brought.
-        heads: attention heads; divide `width`.
-        layers: of an encoder that reads another modality; those that read their own have at least three.
-        kernel_text: steps of text that its convolution spans, odd.
-        kernel_audio: the same for audio.
-        kernel_vision: the same for vision.
-        dropout_text: on the text states.
-        dropout_read_text: on attention weights where text is read, or the own modality.
-        dropout_read_audio: the same where audio is read.
-        dropout_read_vision: the same where vision is read.
-        dropout_inner: inside the encoders' feed-forward networks.
-        dropout_residual: before each addition in the encoders.
-        dropout_embedding: on the encoders' input.
-    """
-
-    width: int
-    heads: int
-    layers: int
-    kernel_text: int
-    kernel_audio: int
-    kernel_vision: int
-    dropout_text: float
-    dropout_read_text: float
-    dropout_read_audio: float
-    dropout_read_vision: float
-    dropout_inner: float
-    dropout_residual: float
-    dropout_embedding: float
-
-    @property
-    def own_layers(self) -> int:
-        """Layers of an encoder that reads its own modality."""
-        return max(self.layers, 3)
-
-    def dropouts(self, read: str) -> Dropouts:
-        """Of an encoder that reads a modality."""
-        attention: float = getattr(self, f"dropout_read_{read}")
-        return Dropouts(attention, self.dropout_inner, self.dropout_residual, self.dropout_embedding)
-
-    def check(self) -> None:
-        """Refuse kernels that are even and heads that do not divide the width.
-
-        Raises:
-            MitrError: naming the option.
-        """
-        for name in ("kernel_text", "kernel_audio", "kernel_vision"):
-            if getattr(self, name) % 2 == 0:
-                raise MitrError(f"model.options.{name} is {getattr(self, name)}; it must be odd")
-        if self.width % self.heads:
-            raise MitrError(f"model.options.width is {self.width}; it must be a multiple of the {self.heads} heads")
 
 
 class CrossmodalEncoder(nn.Module):

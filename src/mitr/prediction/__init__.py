@@ -1,1 +1,1 @@
-"""What a run says of a clip: the answer, how sure it is, what was missing, and what mattered."""
+"""Answers about clips: prediction, interval, missing stretches, and the modalities and moments that mattered."""

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mitr.media.features import Span
 
@@ -11,12 +11,12 @@ LONGEST_WORDS = 80  # characters of the text that they show
 
 
 class Moment(NamedTuple):
-    """What a part of a clip did to the answer.
+    """A part of a clip, and the change that it makes to the answer.
 
     Attributes:
-        start, stop: seconds; None for words whose time is not known.
-        text: the words in it.
-        change: the answer less what it would be without this part, in its unit.
+        start, stop: seconds; None for words whose time is unknown.
+        text: the words in the part.
+        change: the answer less the answer without this part, in the answer's unit.
     """
 
     start: float | None
@@ -27,25 +27,26 @@ class Moment(NamedTuple):
 
 @dataclass
 class Prediction:
-    """What a run says of a clip or of a stretch of it.
+    """The answer of a run about a clip or a stretch of a clip.
 
     Attributes:
-        file: the clip; None where there are words alone.
+        file: the clip; None for words alone.
         start, stop: the stretch, in seconds.
         sentiment: inside `label_range`; None where labels are classes.
         low, high: the interval that holds `level` of all labels; None where the run carries no calibration.
         level: such as 0.9.
         label_range: lowest and highest label.
         category: the likeliest class; None where labels are on a scale.
-        probabilities: class -> its probability.
+        probabilities: class -> probability.
         all_missing: nothing was observed, so the answer is the prior of the training labels.
-        observed: modality -> share of its steps that the model saw; 0 where it is absent.
-        missing: modality -> stretches in which it is missing, and why.
-        prior: the answer where nothing is known (of classes: the probability of `category`).
-        shapley: modality -> what it added to the prior; together they make the answer, before it is put on the scale.
+        observed: modality -> share of its steps that the model got; 0 where it is absent.
+        missing: modality -> missing stretches with their reasons.
+        prior: the answer where nothing is observed (of classes: the probability of `category`).
+        shapley: modality -> its Shapley value; the prior and all values add up to the answer before it is cut to the
+            scale.
         moments: the parts that mattered most, if asked for.
-        text: the words that were read, and where they are from.
-        text_source: such as a file's name.
+        text: the words.
+        text_source: the origin of the words, such as a file's name.
         segments: the answers about stretches, if asked for.
         notes: what a user should know.
     """
@@ -71,7 +72,7 @@ class Prediction:
     segments: list["Prediction"] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Plain values; spans and moments as objects, segments as a list of the same."""
         plain = asdict(self)
         plain["missing"] = {m: [span._asdict() for span in spans] for m, spans in self.missing.items()}
@@ -83,7 +84,7 @@ class Prediction:
         return "\n".join(lines_of(self))
 
 
-def json_line(value: dict[str, Any], encoding: str = "utf-8") -> str:
+def json_line(value: dict[str, object], encoding: str = "utf-8") -> str:
     """JSON on one line, with every number finite; letters that an output's encoding lacks are written as escapes."""
     line = json.dumps(value, ensure_ascii=False, allow_nan=False)
     try:
@@ -94,7 +95,7 @@ def json_line(value: dict[str, Any], encoding: str = "utf-8") -> str:
 
 
 def lines_of(answer: Prediction) -> list[str]:
-    """What the command line prints."""
+    """The answer as the command line prints it."""
     length = f"  {answer.stop - answer.start:.1f} s" if answer.file is not None else ""
     rows = [("", f"{answer.file or 'the given words'}{length}"), *_verdict(answer)]
     if answer.observed:
@@ -111,7 +112,7 @@ def lines_of(answer: Prediction) -> list[str]:
         start = f" (from the prior {prior})" if prior else ""
         rows.append(("mattered", ", ".join(f"{m} {value:+.2f}" for m, value in parts) + unit + start))
     rows += [("moment", _moment(moment)) for moment in answer.moments]
-    rows += [("part", _part(part)) for part in answer.segments]
+    rows += [("part", _segment(part)) for part in answer.segments]
     rows += [("note", note) for note in answer.notes]
     return [rows[0][1], *(f"  {name:<10} {text}" for name, text in rows[1:])]
 
@@ -120,7 +121,7 @@ def _short(text: str) -> str:
     return text if len(text) <= LONGEST_WORDS else text[: LONGEST_WORDS - 1].rstrip() + "…"
 
 
-def _part(part: Prediction) -> str:
+def _segment(part: Prediction) -> str:
     if part.category is not None:
         said = f"{part.category} {part.probabilities[part.category]:.0%}"
     else:

@@ -1,8 +1,8 @@
 """The moments that mattered: how the answer changes when a part of a clip is hidden.
 
-A moment is a stretch of time in which sound, pictures and the words spoken then are hidden together. Words without a
-time of their own are hidden one by one; those of a subtitle have its time. What counts is the answer less the answer
-without the part.
+A moment is a stretch of time in which sound, pictures and the words spoken then are hidden together. Words whose time
+is unknown are hidden one by one; in a subtitle they have its time. The change is the answer less the answer without
+the part.
 """
 
 import re
@@ -10,15 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
-from mitr.batches.examples import Examples
-from mitr.evaluation.predicting import predict_under
-from mitr.media.captions import Cue, Word
 from mitr.media.features import Span
 from mitr.media.reading import Reading
 from mitr.media.spans import steps_in
+from mitr.media.words.captions import Cue, Word
 from mitr.missing.masks import Mask, everything
 from mitr.missing.protocols import Condition
 from mitr.missing.schedules import Extent, Masks
@@ -29,21 +28,38 @@ SHORTEST, MOST_PARTS, MOST_WORDS, SHOWN = 1.0, 20, 60, 3
 CHINESE = "\u3400-\u9fff\uf900-\ufaff"
 WORD = re.compile(rf"[{CHINESE}]|[^\W{CHINESE}]+(?:['’][^\W{CHINESE}]+)*")  # a Chinese character is a word
 
-Hidden = dict[str, np.ndarray]  # modality -> steps
+Hidden = dict[str, np.ndarray]  # modality -> hidden steps
 
 
-def moments_of(network: Network, examples: Examples, reading: Reading, shown: int = SHOWN) -> list[Moment]:
-    """The parts of a clip that changed the answer most: stretches, the strongest first, then words in the same way.
+class HiddenPart(NamedTuple):
+    """A part of a clip that is hidden to see what it changes.
+
+    Attributes:
+        moment: its time and words; `change` is still unknown.
+        hidden: the steps of each modality.
+        stretch: whether it is a stretch of time; otherwise words whose time is unknown.
+    """
+
+    moment: Moment
+    hidden: Hidden
+    stretch: bool
+
+    def condition(self) -> Condition:
+        """The clip without this part."""
+        name = ", ".join(f"{m} {steps.tolist()}" for m, steps in self.hidden.items())
+        return Condition(f"without {name}", "hidden", None, partial(_without, self.hidden))
+
+
+def parts_of(network: Network, reading: Reading) -> list[HiddenPart]:
+    """The parts of a clip: stretches of time, then the words whose time is unknown.
 
     Args:
-        network: in evaluation mode.
-        examples: the clip alone.
+        network: its tokenizer tells which steps a word has.
         reading: the clip.
-        shown: at most so many stretches, and as many words.
     """
     words = _words(network, reading)
-    timed = [word for word in words if word.own]
-    parts: list[tuple[Moment, Hidden]] = []
+    timed = [word for word in words if word.timed]
+    parts: list[HiddenPart] = []
     if reading.tracks or timed:
         count = min(MOST_PARTS, max(1, int(reading.seconds / SHORTEST)))
         for start, stop in pairwise(np.linspace(0.0, reading.seconds, count + 1).tolist()):
@@ -54,36 +70,38 @@ def moments_of(network: Network, examples: Examples, reading: Reading, shown: in
             }
             hidden |= {"text": np.concatenate([w.tokens for w in said])} if said else {}
             text = " ".join(w.text for w in said)
-            parts.append((Moment(round(start, 2), round(stop, 2), text, 0.0), hidden))
-    stretches = len(parts)
-    untimed = [w for w in words if not w.own]
+            parts.append(HiddenPart(Moment(round(start, 2), round(stop, 2), text, 0.0), hidden, stretch=True))
+    untimed = [w for w in words if not w.timed]
     size = -(-len(untimed) // MOST_WORDS) if untimed else 1
     for i in range(0, len(untimed), size):
         group = untimed[i : i + size]
         starts, stops = ([time for w in group if (time := getattr(w, end)) is not None] for end in ("start", "stop"))
         moment = Moment(min(starts, default=None), max(stops, default=None), " ".join(w.text for w in group), 0.0)
-        parts.append((moment, {"text": np.concatenate([w.tokens for w in group])}))
-    if not parts:
-        return []
-    changes = _changes(network, examples, [hidden for _, hidden in parts])
-    found = [moment._replace(change=change) for (moment, _), change in zip(parts, changes, strict=True)]
-    return _strongest(found[:stretches], shown) + _strongest(found[stretches:], shown)
+        parts.append(HiddenPart(moment, {"text": np.concatenate([w.tokens for w in group])}, stretch=False))
+    return parts
+
+
+def moments_of(
+    parts: Sequence[HiddenPart], complete: float, without: Sequence[float], shown: int = SHOWN
+) -> list[Moment]:
+    """The parts that changed the answer most: stretches, the strongest first, then words in the same way.
+
+    Args:
+        parts: of a clip.
+        complete: the answer about the whole clip; of classes, the probability of the likeliest.
+        without: the same without each part.
+        shown: the most stretches, and the most words.
+    """
+    moments = [part.moment._replace(change=complete - value) for part, value in zip(parts, without, strict=True)]
+    return [
+        moment
+        for stretch in (True, False)
+        for moment in _strongest([m for m, part in zip(moments, parts, strict=True) if part.stretch == stretch], shown)
+    ]
 
 
 def _strongest(moments: list[Moment], shown: int) -> list[Moment]:
     return sorted((m for m in moments if m.change), key=lambda moment: -abs(moment.change))[:shown]
-
-
-def _changes(network: Network, examples: Examples, hidden: list[Hidden]) -> list[float]:
-    """The answer less that without each part: of classes, the probability of the one that was chosen."""
-    conditions = [Condition(str(i), "hidden", None, partial(_without, part)) for i, part in enumerate([{}, *hidden])]
-    table = predict_under(network, examples, conditions)
-    classes = examples.data.info.classes
-    if classes is None:
-        worth = table["prediction"].to_numpy(float)
-    else:
-        worth = table[f"probability_{classes[int(table['prediction'].iloc[0])]}"].to_numpy(float)
-    return [float(worth[0] - value) for value in worth[1:]]
 
 
 def _without(hidden: Hidden, extents: Mapping[str, Extent]) -> Masks:
@@ -97,44 +115,51 @@ def _without(hidden: Hidden, extents: Mapping[str, Extent]) -> Masks:
 
 @dataclass
 class _Word:
-    """A word, its tokens, and its time where known: its `own`, inside the clip, or another, as that of its subtitle."""
+    """A word and its tokens.
+
+    Attributes:
+        text, tokens: the word, and its steps among the text's.
+        start, stop: seconds; of a word that is not `timed`, those of the subtitle in which it stands; None: unknown.
+        timed: whether the time is the word's and lies inside the clip.
+    """
 
     text: str
     tokens: np.ndarray
     start: float | None = None
     stop: float | None = None
-    own: bool = False
+    timed: bool = False
 
 
 def _words(network: Network, reading: Reading) -> list[_Word]:
     if network.text is None or not reading.text.strip():
         return []
     spans = network.text.spans(reading.text)
-    found = []
+    matches = []
     for match in WORD.finditer(reading.text):
         tokens = np.array([i for i, (a, b) in enumerate(spans) if a < match.end() and b > match.start()], int)
         if len(tokens):
-            found.append((match, tokens))
-    said = reading.transcript
-    words, cues = (_times(reading.text, part) for part in ((said.words, said.cues) if said else ((), ())))
+            matches.append((match, tokens))
+    transcript = reading.transcript
+    timed = (transcript.words, transcript.cues) if transcript else ((), ())
+    words, cues = (_times(reading.text, entries) for entries in timed)
     known = []
-    for match, tokens in found:
+    for match, tokens in matches:
         start, stop = _time_of(match.start(), match.end(), words)
         inside = start is not None and stop is not None and (start + stop) / 2 < reading.seconds
         when = _time_of(match.start(), match.end(), cues) if start is None else (start, stop)
-        known.append(_Word(match.group(), tokens, *when, own=inside))
+        known.append(_Word(match.group(), tokens, *when, timed=inside))
     return known
 
 
-def _times(text: str, parts: Sequence[Word | Cue]) -> list[tuple[int, int, float, float]]:
-    """Where in the text the parts with a time stand: first and last character, start and stop in seconds."""
-    place, found = 0, []
-    for part in parts:
-        at = text.find(part.text.strip(), place)
+def _times(text: str, entries: Sequence[Word | Cue]) -> list[tuple[int, int, float, float]]:
+    """The timed words or cues in the text: first character, end, start and stop in seconds."""
+    place, times = 0, []
+    for entry in entries:
+        at = text.find(entry.text.strip(), place)
         if at >= 0:
-            place = at + len(part.text.strip())
-            found.append((at, place, part.start, part.stop))
-    return found
+            place = at + len(entry.text.strip())
+            times.append((at, place, entry.start, entry.stop))
+    return times
 
 
 def _time_of(first: int, last: int, times: list[tuple[int, int, float, float]]) -> tuple[float | None, float | None]:

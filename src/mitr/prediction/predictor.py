@@ -6,8 +6,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from mitr.batches.examples import Examples
 from mitr.data.held import HeldDataset
 from mitr.data.schema import MODALITIES, DatasetInfo, Modality, Source
@@ -15,22 +13,20 @@ from mitr.data.store import Sample
 from mitr.errors import MitrError
 from mitr.evaluation.calibrating import LEVEL, calibrate_if_possible, carried
 from mitr.evaluation.predicting import predict_under
-from mitr.evaluation.shapley import COMPLETE, PREFIX, shapley
+from mitr.evaluation.shapley import PREFIX, coalitions_of, explained
 from mitr.media.cache import Cache
-from mitr.media.captions import Transcript
-from mitr.media.decode import audio_of, open_clip
-from mitr.media.folder import words_of
-from mitr.media.hearing import listen
-from mitr.media.limits import Limits
+from mitr.media.files.limits import Limits
 from mitr.media.options import SpeechConfig
 from mitr.media.reading import Reading, read_clip
 from mitr.media.ready import check
-from mitr.media.registry import Recipe, current
+from mitr.media.registry import FeatureRecipe, current
 from mitr.media.spans import shifted
+from mitr.media.words.captions import Transcript, words_of
 from mitr.prediction.answer import Prediction
-from mitr.prediction.moments import moments_of
+from mitr.prediction.moments import moments_of, parts_of
 from mitr.prediction.segments import How, Stretch, cut, part_of
-from mitr.training.run import Run
+from mitr.runs.info import NetworkInfo
+from mitr.runs.run import Run
 
 LONG = 60.0  # seconds from which a clip holds more than one sentiment
 Engine = Literal["torch", "onnx"]
@@ -45,10 +41,11 @@ class Predictor:
         limits: bounds on what a file may ask for.
         speech: speech recognition for clips without a transcript.
         cache: where features of files that were read before are kept; None: in the user's cache.
-        engine: what runs the network: PyTorch, or onnxruntime with the run's export.
+        engine: the runtime of the network: PyTorch, or onnxruntime with the run's export.
 
     Raises:
-        MitrError: no run or no export is there, or the run was trained on features that cannot be computed of a clip.
+        MitrError: the folder holds no run or no export, or the run was trained on features that cannot be computed of a
+            clip.
     """
 
     def __init__(
@@ -62,8 +59,8 @@ class Predictor:
         engine: Engine = "torch",
     ):
         self.run = run if isinstance(run, Run) else Run(run)
-        self.facts: dict[str, Any] = self.run.about["network"]
-        self.modalities = [m for m in MODALITIES if m in self.facts["modalities"]]
+        self.info: NetworkInfo = self.run.info.network
+        self.modalities = [m for m in MODALITIES if m in self.info.modalities]
         self.left_out = _left_out(missing, self.modalities)
         self.limits, self.speech, self.cache = limits or Limits(), speech or SpeechConfig(), cache or Cache()
         self.recipes = recipes_of(self.run, self.left_out)
@@ -86,7 +83,7 @@ class Predictor:
 
         Args:
             file: the clip; None: `text` alone.
-            text: what is said in it, "" for nothing; None: a transcript beside the file, or speech recognition.
+            text: the words in the clip, "" for none; None: a transcript beside the file, or speech recognition.
             explain: find the moments that mattered most.
             segments: also answer about stretches of the clip.
             window: seconds of a stretch, for `windows`.
@@ -98,30 +95,27 @@ class Predictor:
             raise MitrError(
                 "--segments subtitles cuts by the subtitles beside the clip, which --text replaces: leave it out"
             )
-        reading = self._read(file, text, segments == "subtitles")
+        reading = self._read(file, text, segments)
         with _collected() as notes:
             stretches: list[Stretch] = []
             if segments is not None:
-                stretches = cut(reading, segments, window, self._loudness(reading) if segments == "silence" else None)
+                stretches = cut(reading, segments, window, reading.loudness)
             if not self.reads_text:
                 reading.transcript = None
-            whole = self._answer([reading])[0]
+            whole = self._answer([reading], explain)[0]
             whole.file = str(file) if file is not None else None
             whole.segments = self._answer([part_of(reading, stretch) for stretch in stretches])
             for answer, stretch in zip(whole.segments, stretches, strict=True):
                 answer.file, answer.start, answer.stop = whole.file, stretch.start, stretch.stop
                 answer.missing = {m: shifted(spans, stretch.start) for m, spans in answer.missing.items()}
-            if explain:
-                whole.moments = moments_of(self.network, self._examples([reading]), reading)
-        own = self._notes(reading, segments, bool(text and text.strip()))
-        whole.notes = own + [note for note in notes if note not in own]
+        whole.notes = list(dict.fromkeys([*self._notes(reading, segments, bool(text and text.strip())), *notes]))
         return whole
 
     def ready(self) -> None:
-        """Make sure, once, that all that reading files takes is on this machine.
+        """Check, once, that the packages and models that reading clips needs are on this machine.
 
         Raises:
-            MitrError: a package, the face models or the speech model lack; with how to get them.
+            MitrError: a package, the face models or the speech model is missing; with the way to get it.
         """
         if not self._ready:
             check(self.recipes.values(), self.speech if self.reads_text else SpeechConfig())
@@ -129,13 +123,13 @@ class Predictor:
 
     def _network(self, engine: Engine) -> Any:
         if engine == "torch":
-            return self.run.network()
+            return self.run.load_network()
         from mitr.export.network import onnx_network  # needs an extra
 
         return onnx_network(self.run)
 
-    def _read(self, file: str | Path | None, text: str | None, cues: bool) -> Reading:
-        """A clip, or the text alone; with its subtitles, if they are wanted as `cues`, even where text is not read."""
+    def _read(self, file: str | Path | None, text: str | None, segments: How | None) -> Reading:
+        """A clip with the subtitles or the loudness that `segments` needs, or the text alone."""
         given = Transcript(text.strip(), (), (), "given") if text and text.strip() else None
         if file is None:
             if given is None:
@@ -146,47 +140,50 @@ class Predictor:
             reading = Reading(Path("text"), "", 0.0, {}, absent, given)
         else:
             self.ready()
-            wanted = text is None and (self.reads_text or cues)
-            words = words_of(Path(file)) if wanted else given
-            reading = read_clip(file, self.recipes, limits=self.limits, cache=self.cache, transcript=words)
+            wanted = text is None and (self.reads_text or segments == "subtitles")
+            listens = self.reads_text and text is None and "audio" not in self.left_out
+            reading = read_clip(
+                file,
+                self.recipes,
+                limits=self.limits,
+                cache=self.cache,
+                transcript=words_of(Path(file)) if wanted else given,
+                speech=self.speech if listens else None,
+                loudness=segments == "silence",
+            )
         reading.absent |= dict.fromkeys(self.left_out, "left out as asked")
-        if self.reads_text and text is None:
-            listen(reading, self.speech, self.limits, self.cache)
         return reading
-
-    def _loudness(self, reading: Reading) -> np.ndarray:
-        stream = audio_of(open_clip(reading.path, self.limits), self.limits)
-        for _ in stream:
-            pass
-        return stream.loudness
 
     def _examples(self, readings: Sequence[Reading]) -> Examples:
         samples = [sample_of(reading, str(i)) for i, reading in enumerate(readings)]
-        classes = self.facts["classes"]
-        low, high = self.facts["label_range"]
-        about = {m: _as_stored(self.facts["modalities"][m], m) for m in self.modalities}
+        modalities = {m: _as_stored(self.info.modalities[m], m) for m in self.modalities}
         source = Source(readings[0].path.name, "clip", readings[0].sha256)
-        info = DatasetInfo(str(readings[0].path), (low, high), about, source, classes=classes)
+        name, scale = str(readings[0].path), self.info.label_range
+        info = DatasetInfo(name, scale, modalities, source, classes=self.info.classes)
         return self.run.examples(HeldDataset(samples, info), "test", self.network)
 
-    def _answer(self, readings: Sequence[Reading]) -> list[Prediction]:
+    def _answer(self, readings: Sequence[Reading], explain: bool = False) -> list[Prediction]:
+        """The answers about clips, from one call of the network; `explain` finds the moments of a single clip."""
         if not readings:
             return []
         examples = self._examples(readings)
-        table = predict_under(self.network, examples, [COMPLETE])
-        values = shapley(self.network, examples)
+        coalitions = coalitions_of(examples)
+        parts = parts_of(self.network, readings[0]) if explain else []
+        table = predict_under(self.network, examples, [*coalitions, *(part.condition() for part in parts)])
+        shown, hidden = table[: len(coalitions) * len(readings)], table[len(coalitions) * len(readings) :]
+        complete = shown[-len(readings) :].reset_index(drop=True)
+        values = explained(shown, self.network, examples)
         bounds = None
-        if self.intervals is not None and not self.facts["classes"]:
-            bounds = self.intervals[1].interval(table, self.facts["label_range"])
+        if self.intervals is not None and not self.info.classes:
+            bounds = self.intervals[1].interval(complete, self.info.label_range)
         answers = []
         for i, reading in enumerate(readings):
-            row, worth = table.iloc[i], values.iloc[i]
-            low, high = self.facts["label_range"]
+            row, worth = complete.iloc[i], values.iloc[i]
+            low, high = self.info.label_range
             answer = Prediction(None, 0.0, round(reading.seconds, 3), (low, high))
-            if self.facts["classes"]:
-                answer.category = self.facts["classes"][int(row["prediction"])]
-                names: list[str] = self.facts["classes"]
-                answer.probabilities = {name: float(row[f"probability_{name}"]) for name in names}
+            if self.info.classes:
+                answer.category = self.info.classes[int(row["prediction"])]
+                answer.probabilities = {name: float(row[f"probability_{name}"]) for name in self.info.classes}
             else:
                 answer.sentiment = min(max(float(row["prediction"]), low), high)
             if bounds is not None and self.intervals is not None:
@@ -200,16 +197,20 @@ class Predictor:
             answer.text = reading.text
             answer.text_source = reading.transcript.source if reading.transcript else None
             answers.append(answer)
+        if explain:
+            column = f"probability_{answers[0].category}" if self.info.classes else "prediction"
+            without = hidden[column].astype(float).tolist()
+            answers[0].moments = moments_of(parts, float(complete[column].iloc[0]), without)
         return answers
 
     def _intervals(self) -> tuple[float, Any] | None:
-        if self.facts["classes"]:
+        if self.info.classes:
             return None
         found = carried(self.run)
         if found is None:
-            with suppress(MitrError):  # the data are not at hand, or others
+            with suppress(MitrError):  # the data are not at hand, or have changed
                 data = self.run.data()
-                if data.info.content_sha256 == self.run.about["data"]["sha256"]:
+                if self.run.trained_on(data):
                     made = calibrate_if_possible(self.run, data)
                     found = None if made is None else (LEVEL, made)
         if found is None:
@@ -240,28 +241,27 @@ class Predictor:
         return notes
 
 
-def recipes_of(run: Run, left_out: Collection[str] = ()) -> dict[str, Recipe]:
+def recipes_of(run: Run, left_out: Collection[str] = ()) -> dict[str, FeatureRecipe]:
     """How the features of a run's modalities are made of a clip.
 
     Raises:
-        MitrError: nobody knows how for some of them.
+        MitrError: the run does not record it for a modality, or this mitr cannot make them.
     """
-    recipes: dict[str, Recipe] = {}
+    recipes: dict[str, FeatureRecipe] = {}
     unknown: dict[str, str] = {}
-    about: dict[str, dict[str, Any]] = run.about["network"]["modalities"]
-    for m, facts in about.items():
-        if m in left_out or (m == "text" and facts["kind"] in ("raw", "ids")):
+    for m, one in run.info.network.modalities.items():
+        if m in left_out or (m == "text" and one.kind in ("raw", "ids")):
             continue
-        if facts.get("extractor") is None:
-            unknown[m] = f"{m} ({facts['kind']} of width {facts['dim']})"
+        if one.extractor is None:
+            unknown[m] = f"{m} ({one.kind} of width {one.dim})"
             continue
-        recipes[m] = Recipe.from_json(facts["extractor"], f"{run.folder / 'run.json'}")
+        recipes[m] = FeatureRecipe.from_json(one.extractor, f"{run.folder / 'run.json'}")
         current(recipes[m], str(run.folder))
     if unknown:
-        rest = [m for m in about if m not in unknown]
+        rest = [m for m in run.info.network.modalities if m not in unknown]
         leave = f"; or leave them out with --missing {','.join(unknown)}" if rest else ""
         raise MitrError(
-            f"{run.folder} was trained on {' and '.join(unknown.values())} from {run.about['data']['source']}. Nothing "
+            f"{run.folder} was trained on {' and '.join(unknown.values())} from {run.info.data.source}. Nothing "
             "says how these were computed, so mitr cannot compute them from a clip. Train on features that it can: "
             "`mitr extract CLIPS --out DATA`, then `mitr train DATA --out RUN`; or give it such features: "
             f"`mitr data import`, then `mitr evaluate {run.folder} --data DATA --out DIR`{leave}"
@@ -272,14 +272,12 @@ def recipes_of(run: Run, left_out: Collection[str] = ()) -> dict[str, Recipe]:
 def sample_of(reading: Reading, id_: str) -> Sample:
     """A clip as a sample of the split `test`, without a label."""
     values = {m: track.values for m, track in reading.tracks.items()}
-    there = {m: track.available for m, track in reading.tracks.items()}
-    return Sample(id_, "test", None, reading.text, values, there)
+    available = {m: track.available for m, track in reading.tracks.items()}
+    return Sample(id_, "test", None, reading.text, values, available)
 
 
-def _as_stored(facts: dict[str, Any], modality: str) -> Modality:
-    if modality == "text" and facts["kind"] in ("raw", "ids"):
-        return Modality("raw")
-    return Modality(facts["kind"], facts["dim"], extractor=facts.get("extractor"))
+def _as_stored(info: Modality, modality: str) -> Modality:
+    return Modality("raw") if modality == "text" and info.kind in ("raw", "ids") else info
 
 
 def _left_out(missing: Collection[str], modalities: Sequence[str]) -> list[str]:
@@ -291,7 +289,7 @@ def _left_out(missing: Collection[str], modalities: Sequence[str]) -> list[str]:
 
 @contextmanager
 def _collected() -> Iterator[list[str]]:
-    """Warnings that are raised meanwhile, as notes."""
+    """The warnings of the block, as notes."""
     notes: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)

@@ -7,25 +7,25 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from mitr.errors import MitrError
-from mitr.media.captions import Transcript, between
 from mitr.media.features import Span
 from mitr.media.reading import Reading, Track
 from mitr.media.spans import LOUDNESS_RATE, runs_of, within
+from mitr.media.words.captions import Transcript, between
 
 How = Literal["subtitles", "silence", "windows"]
 PAUSE = 0.35  # seconds of low sound between which speech is cut
-QUIETER = 25.0  # dB below the loud parts that count as low; a room is never silent
+QUIETER = 25.0  # dB below the loud stretches at which sound is low; a room is never silent
 SHORTEST, LONGEST = 1.0, 30.0  # seconds of a stretch between two pauses
 ROUNDED = 0.001  # seconds by which the stop of the last part may be off
 MOST = 10_000  # windows of a clip
 
 
 class Stretch(NamedTuple):
-    """A part of a clip.
+    """A stretch of a clip.
 
     Attributes:
         start, stop: seconds from the clip's beginning.
-        text: what is said in it, where it is a subtitle; None: the words whose times lie in it.
+        text: the words of a subtitle; None: the words whose times lie in the stretch.
     """
 
     start: float
@@ -70,17 +70,17 @@ def cut(reading: Reading, how: How, window: float, loudness: np.ndarray | None =
 
 
 def check_window(window: float) -> None:
-    """Refuse a length of windows that is none.
+    """Check the length of windows.
 
     Raises:
-        MitrError: it is not above 0, or not finite.
+        MitrError: the length is not above 0, or not finite.
     """
     if not 0 < window < np.inf:
         raise MitrError(f"--window is {window:g}; it must be a number of seconds above 0")
 
 
 def windows(start: float, stop: float, width: float) -> list[Stretch]:
-    """Stretches of `width` seconds from `start` to `stop`; a rest shorter than half of that belongs to the last one."""
+    """Stretches of `width` seconds from `start` to `stop`; a rest shorter than half a window joins the last one."""
     count = max(1, int(np.floor((stop - start) / width + 0.5)))
     edges = [start + i * width for i in range(count)] + [stop]
     return [Stretch(round(a, 3), round(b, 3)) for a, b in pairwise(edges)]
@@ -91,7 +91,7 @@ def between_pauses(loudness: np.ndarray, seconds: float) -> list[Stretch]:
 
     Args:
         loudness: (n,) dBFS of each 10 ms.
-        seconds: of the clip.
+        seconds: length of the clip.
     """
     low = loudness < np.quantile(loudness, 0.9) - QUIETER
     pauses = [(first, last) for first, last in runs_of(low) if (last - first) / LOUDNESS_RATE >= PAUSE]
@@ -109,7 +109,7 @@ def between_pauses(loudness: np.ndarray, seconds: float) -> list[Stretch]:
 
 
 def part_of(reading: Reading, stretch: Stretch) -> Reading:
-    """What of a clip lies in a stretch; words without a time are in none."""
+    """The clip inside a stretch; words without a time belong to no stretch."""
     tracks, absent = {}, dict(reading.absent)
     for m, track in reading.tracks.items():
         piece = _piece(track, stretch, stretch.stop >= reading.seconds - ROUNDED)
@@ -125,7 +125,7 @@ def part_of(reading: Reading, stretch: Stretch) -> Reading:
 
 
 def _piece(track: Track, stretch: Stretch, final: bool) -> Track:
-    """The steps of a stretch, one at least; those of the `final` one of a clip to the last."""
+    """The steps of a stretch, at least one; the `final` stretch of a clip has all remaining steps."""
     first, last = (round(time * track.rate) for time in (stretch.start, stretch.stop))
     first -= final and first == len(track.values)  # rounded up
     part = slice(first, len(track.values) if final else max(last, first + 1))

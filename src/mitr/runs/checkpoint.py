@@ -2,8 +2,8 @@
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -14,7 +14,7 @@ from mitr.errors import MitrError
 from mitr.files import replacing
 
 
-def save(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
+def save(path: Path, tensors: dict[str, Tensor], about: Mapping[str, object]) -> None:
     """Write tensors and a JSON-able description; the former file stays until the new one is whole.
 
     Raises:
@@ -32,7 +32,7 @@ def save(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
         ) from None
 
 
-def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
     """Read what `save` wrote.
 
     Raises:

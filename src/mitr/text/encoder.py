@@ -14,7 +14,7 @@ from mitr.config import TextConfig
 from mitr.errors import MitrError
 from mitr.files import sha256
 from mitr.text import packed
-from mitr.text.memory import MEMORY, text_keys
+from mitr.text.state_cache import TEXT_STATES, text_keys
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 VOCABULARY_SIZES = {"bert-base-uncased": 30522, "bert-base-cased": 28996, "bert-base-chinese": 21128, "minilm": 30522}
@@ -97,7 +97,7 @@ class TextEncoder(nn.Module):
     def prepare(self, *sets: Sequence[Steps]) -> None:
         """Have the states of these sets at hand until the next call, each set a list of batches in a fixed order.
 
-        A frozen encoder reads each set once in a process (`mitr.text.memory`); one that learns does nothing here.
+        A frozen encoder reads each set once in a process (`mitr.text.state_cache`); one that learns does nothing here.
         """
         if self.finetune or not self.most_bytes:
             return
@@ -109,7 +109,7 @@ class TextEncoder(nn.Module):
             size = 4 * self.dim * sum(int(steps.valid.sum()) for steps in batches)
             if size <= room:  # what does not fit is read when it is asked for
                 room -= size
-                self.known = MEMORY.get(identity, batches, 4 * self.dim, self.most_bytes, self._read) | self.known
+                self.known = TEXT_STATES.get(identity, batches, 4 * self.dim, self.most_bytes, self._read) | self.known
 
     def _shown(self, steps: Steps) -> Steps:
         return steps._replace(valid=steps.valid & steps.available) if self.skip_hidden else steps

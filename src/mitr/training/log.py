@@ -1,22 +1,12 @@
 """What a run tells: a CSV row and TensorBoard scalars an epoch, a progress bar with the time left."""
 
-import csv
-import io
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from mitr.files import replacing
-
-Row = dict[str, float | int | bool | None]
-
-
-def read_history(folder: Path) -> list[dict[str, str]]:
-    """The rows of a run's `history.csv`, one an epoch."""
-    with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+from mitr.runs.history import EpochRow, write_history
 
 
 class TrainingLog:
@@ -28,7 +18,7 @@ class TrainingLog:
         quiet: show no progress bar.
     """
 
-    def __init__(self, folder: Path, rows: list[Row], quiet: bool = False):
+    def __init__(self, folder: Path, rows: list[EpochRow], quiet: bool = False):
         from torch.utils.tensorboard import SummaryWriter
 
         self.folder = folder
@@ -45,16 +35,10 @@ class TrainingLog:
             disable=quiet,
         )
 
-    def add(self, row: Row) -> None:
+    def add(self, row: EpochRow) -> None:
         """Append an epoch."""
         self.rows.append(row)
-        names = list(dict.fromkeys(name for r in self.rows for name in r))
-        text = io.StringIO()
-        writer = csv.DictWriter(text, names)
-        writer.writeheader()
-        writer.writerows(self.rows)
-        with replacing(self.folder / "history.csv") as partial:
-            partial.write_text(text.getvalue(), encoding="utf-8")
+        write_history(self.folder, self.rows)
         for name, value in row.items():
             if name != "epoch" and value is not None:
                 self._board.add_scalar(name.replace("_", "/", 1), float(value), int(row["epoch"] or 0))

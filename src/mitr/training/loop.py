@@ -8,6 +8,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from mitr.batches.examples import Examples
 from mitr.batches.hiding import hide
 from mitr.batches.sampler import LengthSortedBatches
 from mitr.batches.views import Batch, Targets, View, to_device
-from mitr.config import RunConfig, TrainConfig
+from mitr.config import TrainConfig
 from mitr.errors import MitrError
 from mitr.evaluation.metrics import compute
 from mitr.losses.imbalance import rarity
@@ -32,7 +33,10 @@ from mitr.missing import schedules
 from mitr.missing.schedules import Masks
 from mitr.models.network import Network
 from mitr.runs import checkpoint
-from mitr.training.log import Row, TrainingLog
+from mitr.runs.config import RunConfig
+from mitr.runs.history import EpochRow
+from mitr.runs.info import NetworkInfo, TrainingProgress
+from mitr.training.log import TrainingLog
 
 READING_BATCH = 64
 LOWER_IS_BETTER = {"loss": True, "mae": True, "corr": False, "f1": False}
@@ -60,7 +64,7 @@ class Trainer:
         valid: the validation split.
         config: all options of the run.
         folder: the run folder; gets `model.safetensors` (the best), `state.safetensors` (the last) and the log.
-        about: what every checkpoint says of the network.
+        info: what every checkpoint says of the network.
         quiet: show no progress bar.
     """
 
@@ -71,11 +75,11 @@ class Trainer:
         valid: Examples,
         config: RunConfig,
         folder: Path,
-        about: dict[str, Any],
+        info: NetworkInfo,
         quiet: bool = False,
     ):
         keep_memory(config.train.keep_memory)
-        self.config, self.folder, self.about, self.quiet = config, folder, about, quiet
+        self.config, self.folder, self.info, self.quiet = config, folder, info, quiet
         self.train_set, self.valid_set = train, valid
         self.accelerator = accelerator_for(config.train)
         self.network = network.to_device(self.accelerator.device)
@@ -91,7 +95,7 @@ class Trainer:
         self.epoch = 0
         self.best: float | None = None
         self.best_epoch = -1
-        self.rows: list[Row] = []
+        self.rows: list[EpochRow] = []
         place = self.accelerator.device
         unimodal = {m: torch.from_numpy(own).to(place) for m, own in train.unimodal.items()}
         plain = Targets.plain(torch.from_numpy(train.labels).to(place), unimodal)
@@ -109,7 +113,7 @@ class Trainer:
             while not self.finished:
                 started = time.perf_counter()
                 progress.reset(batches, total=len(self.order))
-                row: Row = {"epoch": self.epoch}
+                row: EpochRow = {"epoch": self.epoch}
                 for name, term in self._train_epoch(lambda: progress.advance(batches)).items():
                     row[f"train_{name}"] = term
                 scores = self.validate()
@@ -158,7 +162,8 @@ class Trainer:
             MitrError: it is missing or does not belong to this network.
         """
         path = self.folder / "state.safetensors"
-        tensors, about = checkpoint.load(path)
+        tensors, header = checkpoint.load(path)
+        progress = TrainingProgress.from_json(header, str(path))
         parts: dict[str, dict[str, Tensor]] = {"weights": {}, "optimizer": {}, "training": {}}
         for name, tensor in tensors.items():
             part, _, rest = name.partition(":")
@@ -166,8 +171,8 @@ class Trainer:
         checkpoint.load_weights(self.network, parts["weights"], str(path))
         checkpoint.load_optimizer_state(self.network, self.optimizer.optimizer, parts["optimizer"])
         self.network.model.load_training_state(parts["training"])
-        self.epoch, self.best, self.best_epoch = about["epoch"], about["best"], about["best_epoch"]
-        self.rows = about["rows"]
+        self.epoch, self.best, self.best_epoch = progress.epoch, progress.best, progress.best_epoch
+        self.rows = progress.rows
 
     def _train_epoch(self, tick: Any) -> dict[str, float]:
         options = self.config.train
@@ -254,20 +259,21 @@ class Trainer:
             return True
         return value < self.best if LOWER_IS_BETTER[self.config.train.select] else value > self.best
 
-    def _save_best(self, row: Row) -> None:
-        about = self.about | {"epoch": row["epoch"], "validation": {k: v for k, v in row.items() if "valid" in k}}
-        checkpoint.save(self.folder / "model.safetensors", checkpoint.weights(self.network), about)
+    def _save_best(self, row: EpochRow) -> None:
+        scores = {"epoch": row["epoch"], "validation": {k: v for k, v in row.items() if "valid" in k}}
+        weights = checkpoint.weights(self.network)
+        checkpoint.save(self.folder / "model.safetensors", weights, self.info.to_json() | scores)
 
     def _save_state(self) -> None:
         tensors = {f"weights:{name}": tensor for name, tensor in checkpoint.weights(self.network).items()}
         optimizer = checkpoint.optimizer_state(self.network, self.optimizer.optimizer)
         tensors |= {f"optimizer:{name}": tensor for name, tensor in optimizer.items()}
         tensors |= {f"training:{name}": tensor for name, tensor in self.network.model.training_state().items()}
-        about = {"epoch": self.epoch, "best": self.best, "best_epoch": self.best_epoch, "rows": self.rows}
-        checkpoint.save(self.folder / "state.safetensors", tensors, about)
+        progress = TrainingProgress(self.epoch, self.best, self.best_epoch, self.rows)
+        checkpoint.save(self.folder / "state.safetensors", tensors, asdict(progress))
 
 
-def parameter_groups(network: Network, config: TrainConfig) -> list[dict[str, Any]]:
+def parameter_groups(network: Network, config: TrainConfig) -> list[dict[str, object]]:
     """The optimiser's groups, as published: text encoder with and without decay, audio, vision, the rest."""
     groups = [
         {"params": parameters, "full_lr": getattr(config, lr), "weight_decay": getattr(config, decay)}

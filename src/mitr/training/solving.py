@@ -10,19 +10,19 @@ from mitr.batches.examples import Examples
 from mitr.batches.hiding import hide
 from mitr.batches.sampler import LengthSortedBatches
 from mitr.batches.views import View
-from mitr.config import RunConfig
 from mitr.evaluation.metrics import compute
 from mitr.missing import schedules
 from mitr.missing.schedules import Masks
 from mitr.models.network import Network
 from mitr.models.yardsticks import Solved
-from mitr.training.log import Row
+from mitr.runs.config import RunConfig
+from mitr.runs.history import EpochRow
 
 DRAWS = 5  # epochs of masks that are seen where every epoch has its own
 BATCH = 64
 
 
-def solve(network: Network, train: Examples, valid: Examples, config: RunConfig) -> Row:
+def solve(network: Network, train: Examples, valid: Examples, config: RunConfig) -> EpochRow:
     """Set the network's model to the candidate with the best validation score; what the log says of it.
 
     Raises:
@@ -48,7 +48,7 @@ def solve(network: Network, train: Examples, valid: Examples, config: RunConfig)
     scores, weight, bias = min(scored, key=lambda s: -s[0]["corr"] if chosen == "corr" else s[0]["mae"])
     model.weight.copy_(torch.from_numpy(weight))
     model.bias.copy_(torch.tensor(bias))
-    row: Row = {"epoch": 0, "best": True, "seconds": round(time.perf_counter() - started, 3)}
+    row: EpochRow = {"epoch": 0, "best": True, "seconds": round(time.perf_counter() - started, 3)}
     return row | {f"valid_{name}": value for name, value in scores.items()}
 
 

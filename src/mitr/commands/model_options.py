@@ -1,0 +1,103 @@
+"""Options of the model that is named on a command line: only its own are known, listed in help, and accepted."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+
+from mitr.errors import MitrError
+from mitr.models.options import LOSS, allowed, hints, sentences, source_of, written
+from mitr.models.registry import MODELS, model_class
+from mitr.plain_yaml import read_yaml
+from mitr.runs.config import DEFAULT_MODEL, ModelConfig
+
+
+def add_model_options(parser: ArgumentParser, words: Sequence[str]) -> None:
+    """Give a parser `--model.name` and the options of the model that the words, or their `--config`, name.
+
+    Args:
+        parser: of a command that trains one model.
+        words: the command line, options written with underscores.
+
+    Raises:
+        MitrError: no model has that name, or it lacks an option that is given.
+    """
+    name = named_model(words)
+    kind = model_class(name).options_class
+    for given in _given(words):
+        if given not in hints(kind):
+            raise MitrError(kind.unknown(given, name))
+    models = ", ".join(MODELS.names())
+    parser.add_argument(
+        "--model.name", type=str, default=DEFAULT_MODEL, help=f"The model: {models}, or module:Class of your own."
+    )
+    texts = sentences(kind)
+    for option in fields(kind):
+        hint = hints(kind)[option.name]
+        note = "; ".join(filter(None, (allowed(option, hint), source_of(option, kind))))
+        text = f"{texts.get(option.name, '')} ({note})"
+        parser.add_argument(f"--{written(option.name)}", type=hint, default=option.default, help=text)
+
+
+def chosen_model(options: Namespace) -> ModelConfig:
+    """The model of a parsed command line, which then no longer holds the sections `model` and `loss`."""
+    model, loss = vars(options.pop("model")), options.pop("loss", None)
+    return ModelConfig.from_json(model, vars(loss) if loss is not None else {})
+
+
+def refuse_model_options(words: Sequence[str]) -> None:
+    """For a command that compares models: options of a single one belong to a variant.
+
+    Raises:
+        MitrError: an option of a model is given.
+    """
+    for given in _given(words):
+        raise MitrError(
+            f"--{written(given)} is the option of a single model: write it into a file of variants, such as\n"
+            f"  my variant: {{model: {{name: {DEFAULT_MODEL}, …}}, loss: {{…}}}}\nand name that with --variants"
+        )
+
+
+def named_model(words: Sequence[str]) -> str:
+    """The model that a command line names, or that the last of its `--config` files names."""
+    name = DEFAULT_MODEL
+    for path in _values(words, "config"):
+        section = _section(path, "model")
+        name = str(section.get("name", name))
+    for value in _values(words, "model.name"):
+        name = value
+    return name
+
+
+def _given(words: Sequence[str]) -> Iterator[str]:
+    """Fields of model options that a command line and its `--config` files set."""
+    for path in _values(words, "config"):
+        for option in _section(path, "model"):
+            if option == "options":
+                raise MitrError(f"{path}: model.options is no option; write a model's options beside its name")
+            if option != "name":
+                yield str(option)
+        for term in _section(path, "loss"):
+            yield f"{LOSS}{term}"
+    for word in words:
+        option = word.partition("=")[0]
+        if option.startswith("--model.") and option != "--model.name":
+            yield option.removeprefix("--model.")
+        elif option.startswith("--loss."):
+            yield LOSS + option.removeprefix("--loss.")
+
+
+def _section(path: str, name: str) -> Mapping[str, Any]:
+    value = read_yaml(Path(path))
+    section = value.get(name, {}) if isinstance(value, Mapping) else {}
+    return section if isinstance(section, Mapping) else {}
+
+
+def _values(words: Sequence[str], option: str) -> Iterator[str]:
+    """What an option of the command line is set to, each time that it is given."""
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        name, equals, value = word.partition("=")
+        if name == f"--{option}":
+            yield value if equals else following

@@ -1,0 +1,1 @@
+"""The sound of clips, and the features made of it."""

@@ -1,0 +1,1 @@
+"""Folders of clips as data sets."""

@@ -1,0 +1,1 @@
+"""Faces in pictures: detection, landmarks, following, and the features made of them."""

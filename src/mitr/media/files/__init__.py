@@ -1,0 +1,1 @@
+"""Media files: opened safely, their limits, damage and clocks."""

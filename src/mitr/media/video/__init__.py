@@ -1,0 +1,1 @@
+"""The pictures of clips at a steady rate."""

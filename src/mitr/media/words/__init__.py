@@ -1,0 +1,1 @@
+"""What is said in clips: transcripts beside them, and speech recognition."""

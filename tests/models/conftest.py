@@ -1,5 +1,0 @@
-"""Failures inside the contract tests are explained like any other."""
-
-import pytest
-
-pytest.register_assert_rewrite("models.cases")
