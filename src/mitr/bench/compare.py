@@ -11,8 +11,8 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from mitr.bench.results import headline_of
+from mitr.data.videos import videos_of
 from mitr.evaluation.bootstrap import interval
-from mitr.evaluation.calibrating import BETWEEN
 from mitr.evaluation.metrics import Array, family_of, measure, zero_for_undefined
 
 RESAMPLES, FLIPS, LEVEL = 1000, 9999, 0.95
@@ -82,8 +82,8 @@ def compare(
 
 def clusters_of(ids: Sequence[str]) -> tuple[np.ndarray, str]:
     """(n,) int64, the cluster of each sample, and what a cluster is: `videos`, or `clips` where videos are few."""
-    videos = [name.rpartition(BETWEEN)[0] for name in ids]
-    if all(videos) and len(set(videos)) >= FEWEST_VIDEOS:
+    videos = videos_of(ids)
+    if videos != list(ids) and len(set(videos)) >= FEWEST_VIDEOS:
         return np.unique(videos, return_inverse=True)[1], "videos"
     return np.arange(len(ids)), "clips"
 

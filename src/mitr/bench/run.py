@@ -20,10 +20,10 @@ from mitr.bench.work import Facts, finished, perform, predictions_path
 from mitr.config import RunConfig
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
-from mitr.evaluation.calibrating import FILE
-from mitr.evaluation.conformal import Conformal, coverage_by_rate
+from mitr.evaluation.calibrating import FILE, read_intervals
+from mitr.evaluation.intervals import coverage_by_rate
 from mitr.evaluation.metrics import family_of
-from mitr.files import discard_partials, read_json, replacing, write_json
+from mitr.files import discard_partials, replacing, write_json
 from mitr.missing.exporting import export_masks
 from mitr.processes import run_jobs
 from mitr.report.bench import Found, write_bench_report
@@ -256,7 +256,7 @@ def _coverage(plan: Plan, out: Path, facts: dict[str, Facts]) -> pd.DataFrame:
         path = out / "runs" / job.key / FILE
         if facts[job.key]["status"] != "ok" or not path.exists():
             continue
-        intervals = Conformal.from_json(read_json(path)["intervals"], str(path))
+        intervals = read_intervals(path)
         for check in job.checks:
             predictions = pd.read_parquet(predictions_path(out, job, check))
             found = coverage_by_rate(predictions, intervals)

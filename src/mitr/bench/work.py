@@ -18,7 +18,7 @@ from mitr.files import read_json, replacing, write_json
 from mitr.missing.protocols import PROTOCOLS, Condition
 from mitr.models.network import Network
 from mitr.training.log import read_history
-from mitr.training.run import resume, train
+from mitr.training.run import Run, resume, train
 
 Facts = dict[str, Any]
 
@@ -41,7 +41,7 @@ def perform(job: Job, folder: Path) -> Facts:
         if not path.exists():
             _write(path, _predict(network, tested, check))
     earlier = read_json(place / "done.json") if (place / "done.json").exists() else {}
-    if enough_clips(dataset):
+    if enough_clips(run, dataset):
         calibrated(run, data=dataset, network=network)
     facts = {
         "status": "ok",
@@ -66,7 +66,7 @@ def finished(job: Job, folder: Path) -> Facts | None:
     if not path.exists() or not all(predictions_path(folder, job, check).exists() for check in job.checks):
         return None
     facts: Facts = read_json(path)
-    calibrated_here = (path.parent / FILE).exists() or not enough_clips(Dataset(job.data))
+    calibrated_here = (path.parent / FILE).exists() or not enough_clips(Run(path.parent), Dataset(job.data))
     return facts if calibrated_here and "shapley" in facts else None
 
 

@@ -16,7 +16,7 @@ from mitr.config import PUBLISHED_SEEDS
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
 from mitr.evaluation.calibrating import calibrated
-from mitr.evaluation.conformal import coverage_by_rate
+from mitr.evaluation.intervals import coverage_by_rate
 from mitr.evaluation.metrics import chosen_family
 from mitr.evaluation.predicting import predict_at_rates
 from mitr.evaluation.shapley import shapley
@@ -136,7 +136,7 @@ def evaluate(
             predictions.to_parquet(partial, index=False)
         if conformal is not None and coverage is not None:
             rows = coverage.to_dict("records")
-            about["intervals"] = {"level": intervals, "calibrated_level": conformal.level, "clips": conformal.clips}
+            about["intervals"] = {"level": intervals, "clips": conformal.clips, "ranked": conformal.ranked}
             about["intervals"]["by_rate"] = rows
         if values is not None:
             about["shapley"] = shapley_summary(values)

@@ -14,6 +14,7 @@ from mitr.data.schema import MODALITIES, DatasetInfo, Modality, Source
 from mitr.data.store import Sample
 from mitr.errors import MitrError
 from mitr.evaluation.calibrating import LEVEL, calibrate_if_possible, carried
+from mitr.evaluation.intervals import Intervals
 from mitr.evaluation.predicting import predict_under
 from mitr.evaluation.shapley import COMPLETE, PREFIX, shapley
 from mitr.media.cache import Cache
@@ -202,7 +203,7 @@ class Predictor:
             answers.append(answer)
         return answers
 
-    def _intervals(self) -> tuple[float, Any] | None:
+    def _intervals(self) -> tuple[float, Intervals] | None:
         if self.facts["classes"]:
             return None
         found = carried(self.run)

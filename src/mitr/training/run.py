@@ -22,6 +22,7 @@ from mitr.config import RunConfig, TextConfig
 from mitr.data.normalize import Normalizer
 from mitr.data.schema import Modality
 from mitr.data.store import Dataset
+from mitr.data.videos import divided_validation
 from mitr.errors import MitrError
 from mitr.files import discard_partials, read_json, write_json
 from mitr.losses.task import task_of
@@ -94,8 +95,14 @@ class Run:
         checkpoint.load_weights(network, tensors, str(path))
         return network.eval()
 
-    def examples(self, data: Dataset, split: str, network: Network) -> Examples:
+    def examples(self, data: Dataset, split: str, network: Network, rows: np.ndarray | None = None) -> Examples:
         """A split as this run sees it.
+
+        Args:
+            data: the data set.
+            split: train, valid or test.
+            network: the run's.
+            rows: those of the data set to take of the split; None: all.
 
         Raises:
             MitrError: the data do not have the modalities or widths of the run.
@@ -103,7 +110,8 @@ class Run:
         check_fit(self.about["network"], data, str(self.folder))
         _check_vocabulary(network, data)
         known = list(self.about["network"]["modalities"])
-        return Examples(data, data.indices(split), self.normalizer(), network.text, known)
+        chosen = data.indices(split) if rows is None else rows
+        return Examples(data, chosen, self.normalizer(), network.text, known)
 
     def predict(self, file: str | Path | None, **options: Any) -> "Prediction":
         """Answer about a clip; the options are those of `mitr.prediction.predictor.Predictor.predict`.
@@ -174,7 +182,7 @@ def train(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise MitrError(f"{out} is not an empty folder: choose another one for the run")
     config = settle(config, dataset.info)
-    _check_data(dataset)
+    _check_data(dataset, config)
     set_seed(config.train.seed)
     normalizer = Normalizer.fit(dataset, config.normalize)
     facts = _network_facts(dataset, config)
@@ -274,7 +282,8 @@ def _fit(run: Run, data: Dataset, network: Network, quiet: bool) -> Run:
         teacher = _teacher(run, data, quiet).network()
         network = Network(network.model, network.text, network.special_tokens, network.prior.tolist(), teacher)
     normalizer = run.normalizer()
-    sets = [Examples(data, data.indices(split), normalizer, network.text) for split in ("train", "valid")]
+    stopping, _ = divided_validation(data, run.config.train.calibration_share)
+    sets = [Examples(data, rows, normalizer, network.text) for rows in (data.indices("train"), stopping)]
     if isinstance(network.model, Solved):
         return _solve(run, network, sets[0], sets[1])
     trainer = Trainer(network, sets[0], sets[1], run.config, run.folder, run.about["network"], quiet)
@@ -385,20 +394,27 @@ def _data_facts(data: Dataset) -> dict[str, Any]:
 
 
 def _selection_rule(config: RunConfig) -> str:
-    best = f"best {config.train.select} on the validation split, mean over {described_validation(config.missing)}"
+    share, split = config.train.calibration_share, "the validation split"
+    if share:
+        split += f" without the {share:.0%} of it that calibrate intervals"
+    best = f"best {config.train.select} on {split}, mean over {described_validation(config.missing)}"
     return f"{best}, stopped after {config.train.patience} epochs without improvement; the test split was not used"
 
 
-def _check_data(data: Dataset) -> None:
+def _check_data(data: Dataset, config: RunConfig) -> None:
     for m, lengths in data.lengths.items():
         if not lengths[data.indices("train")].any() and lengths.any():
             warnings.warn(f"{m} is absent from the whole train split, so nothing is learned of it", stacklevel=3)
-    for split in ("train", "valid"):
-        rows = data.indices(split)
+    share = config.train.calibration_share
+    stopping, calibrating = divided_validation(data, share)
+    for split, rows in (("train", data.indices("train")), ("valid", stopping)):
         if not np.isfinite(data.labels[rows]).any():
             raise MitrError(
                 f"{data.folder}: the {split} split has no labels, so nothing can be trained or selected on it"
+                + (f" without the {share:.0%} that train.calibration_share keeps out" if share and len(rows) else "")
             )
+    if not np.isfinite(data.labels[calibrating]).any():
+        raise MitrError(f"--train.calibration_share {share}: no clip with a label is in that share of {data.folder}")
 
 
 def _git_state() -> dict[str, Any] | None:

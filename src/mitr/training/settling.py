@@ -27,6 +27,8 @@ def settle(config: RunConfig, info: DatasetInfo) -> RunConfig:
             raise MitrError(f"--imbalance.loss balanced-mse is for a scale, {about}: use --imbalance.weighting lds")
         if not model_class(model).learns_classes:
             raise MitrError(f"the model {model} is for labels on a scale, {about}: choose another model")
+        if config.train.calibration_share:
+            raise MitrError(f"--train.calibration_share is for prediction intervals on a scale, {about}: leave it out")
     if config.loss.unimodal and not info.modality_labels:
         raise MitrError(f"--loss.unimodal needs labels of single modalities, which {info.name} does not have")
     if config.loss.unimodal and not model_class(model).learns_unimodal:
