@@ -12,6 +12,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 import benches  # noqa: E402  # beside this script
 import clips  # noqa: E402
+import intervals  # noqa: E402
 
 DOCS = HERE.parent
 BARS = {"corr": (0.70, "at least"), "acc2_non0": (0.80, "at least"), "mae": (0.95, "at most")}
@@ -42,7 +43,8 @@ def load(name: str) -> Any:
 
 def page() -> str:
     """The page as Markdown."""
-    return "\n".join([INTRODUCTION, *mosi(), *benches.sections(), *ict_mmmo(), *defaults(), *clips.sections()]) + "\n"
+    parts = [mosi(), benches.sections(), intervals.sections(), ict_mmmo(), defaults(), clips.sections()]
+    return "\n".join([INTRODUCTION, *(line for lines in parts for line in lines)]) + "\n"
 
 
 def mosi() -> list[str]:

@@ -26,7 +26,7 @@ def run(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_made_once_and_read_again(run: Run, small: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     found = calibrated(run, 0.8, data=small)
-    assert (found.level, found.clips, found.ranked) == (0.8, 24, 20)
+    assert (found.level, found.clips, found.divisions[0].ranked) == (0.8, 24, 20)
     monkeypatch.setattr(calibrating, "predict_under", None)  # nothing may be predicted again
     assert calibrated(run, 0.8) == found
 
@@ -39,9 +39,9 @@ def test_other_weights_or_another_level_need_others(run: Run, small: Dataset, tm
     after = json.loads((copy.folder / "conformal.json").read_text())
     assert (before["level"], after["level"]) == (0.8, 0.7)
     after["model"] = "other weights"
-    after["intervals"]["quantiles"][""] = 123.0
+    after["intervals"]["divisions"][0]["base"] = 123.0
     (copy.folder / "conformal.json").write_text(json.dumps(after))
-    assert calibrated(copy, 0.7, data=small).quantiles[""] < 123.0
+    assert calibrated(copy, 0.7, data=small).divisions[0].base < 123.0
 
 
 def test_other_data_and_untrained_runs_are_refused(run: Run, emotions: Dataset, tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_those_of_an_older_version_answer_until_they_are_made_again(run: Run, sm
 def test_clips_that_took_no_part_in_stopping_calibrate_alone(small: Dataset, tmp_path: Path) -> None:
     held_out = train(small, tmp_path / "run", options(1, calibration_share=0.5), quiet=True)
     assert carried(held_out) is not None
-    assert (calibrated(held_out).clips, calibrated(held_out).ranked) == (12, 12)
+    assert (calibrated(held_out).clips, calibrated(held_out).divisions[0].ranked) == (12, 12)
     rows = calibration_rows(held_out, small)
     assert len(rows) == 12
     assert set(rows) < set(small.indices("valid"))

@@ -54,7 +54,7 @@ def calibrated(
     network = network or run.network()
     examples = run.examples(dataset, "valid", network, calibration_rows(run, dataset))
     table = predict_under(network, examples, calibration_conditions(examples.modalities))
-    intervals = Conformal.fit(table, level, run.config.train.seed)  # so that runs differ by the chance in the division
+    intervals = Conformal.fit(table, level)
     with suppress(OSError):  # a run that may only be read has them made anew each time
         write_json(path, made_for | {"intervals": intervals.to_json()})
     return intervals

@@ -8,24 +8,28 @@ spread is fitted, the `level` quantile of errors when a share of each modality's
 On the larger one, the scores |label - prediction| / sigma(o) are ranked inside each group of clips with the same
 observed modalities, and half widths are q_group * sigma(o), where q_group is the score at or below which `level` of
 n + 1 clips lie. A clip with several masks in a group counts once, its masks sharing its weight; the (n + 1)-th is the
-new clip, whose score is taken as infinite. A group of too few clips gets the q of all.
+new clip, whose score is taken as infinite. A group of too few clips gets the q of all. Which clips are drawn for the
+spread is chance: there are DIVISIONS draws, and the half width that is given is the median of theirs.
 
-What follows: a clip that is exchangeable with the n ranked clips of its group, under one of the masks that calibration
-draws, has its label inside with probability `level` at least, over the draw of these clips and of the new one. It does
-not follow for one calibration, for one kind of clip, or for clips of a new video, which are not exchangeable with those
-of the ranked ones: that would take a score for each video, and at least level / (1 - level) ranked videos, since fewer
-give no finite interval (docs/confidence.md says what was covered of videos that were left out).
+What follows for a clip that is exchangeable with the n ranked clips (of its group, where it has ranks), under one of
+the masks that calibration draws, over the draw of these clips and of the new one: the interval of one division contains
+its label with probability `level` at least. The median of R divisions misses a label only where more than half of them
+do, so it contains it with probability 1 - (1 - level) 2 R / (R + 1) at least, .82 for a level of .9, and with about
+`level` where divisions agree (docs/confidence.md has what was measured). Neither follows for one calibration, for one
+kind of clip, or for clips of a new video, which are not exchangeable with those of the ranked ones: that would take a
+score for each video, and at least level / (1 - level) ranked videos, since fewer give no finite interval.
 
 Source: Papadopoulos et al., Inductive confidence machines for regression, ECML 2002 (scores divided by a spread);
 Romano, Patterson and Candès, Conformalized quantile regression, NeurIPS 2019 (a fitted quantile that ranks correct);
 Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World (2005), chapter 4 (split and group-conditional
-ranks); Lee, Barber and Willett, Distribution-free inference with hierarchical data (2023) (several scores of one clip).
+ranks); Lee, Barber and Willett, Distribution-free inference with hierarchical data (2023) (several scores of one clip);
+Gasparin and Ramdas, Merging uncertainty sets via majority vote (2024) (the median of nested intervals).
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -38,9 +42,8 @@ from mitr.errors import MitrError
 from mitr.evaluation.intervals import Array, Intervals, absolute_errors, check_columns, observed_of, observed_sets
 
 SPREAD_SHARE = 0.15  # of the clips, on which the spread is fitted; the others are ranked
-ENOUGH = (
-    2  # times the fewest clips that a level needs: with fewer no spread is fitted, and a group has no rank of its own
-)
+DIVISIONS = 11  # draws of these clips; odd, so that the median is the half width of one
+ENOUGH = 2  # times the fewest clips of a level: with fewer no spread is fitted, and a group is not ranked alone
 LEAST = 0.1  # of the mean error: what the spread of a complete clip is at least, so that no score is divided by 0
 ANY = "any"
 FORMAT = 2
@@ -58,38 +61,54 @@ def clips_needed(level: float) -> int:
     return max(1, math.ceil(level / (1 - level) - _SLACK))
 
 
-@dataclass(frozen=True)
-class Conformal(Intervals):
-    """Half widths of prediction intervals by what was observed.
+class Division(NamedTuple):
+    """What one division of the calibration clips gave.
 
     Attributes:
-        level: share of new clips whose label the interval is to contain, in (0, 1).
-        modalities: those that the calibration clips had, in the order of MODALITIES.
-        clips: distinct labelled clips that calibrated them: those of the spread and those that were ranked.
-        ranked: distinct labelled clips whose scores were ranked.
+        ranked: distinct labelled clips whose scores were ranked; the spread was fitted on the others.
         base: the spread where every step is observed, in label units.
         slopes: (M,) how much the spread grows when all steps of a modality are missing, in label units.
         quantiles: group -> half width over spread. A group is the observed modalities, joined with `+`, and empty where
             nothing is observed; `any`, of all clips, answers for groups with too few.
     """
 
-    level: float
-    modalities: tuple[str, ...]
-    clips: int
     ranked: int
     base: float
     slopes: tuple[float, ...]
     quantiles: Mapping[str, float]
 
+    def half_width(self, shares: Array, group: np.ndarray) -> Array:
+        """Half widths (n,) for observed shares (n, M) and the groups (n,) that they make."""
+        quantile = np.array([self.quantiles.get(name, self.quantiles[ANY]) for name in group], dtype=np.float64)
+        widths: Array = quantile * (self.base + (1 - shares) @ np.array(self.slopes))
+        return widths
+
+
+@dataclass(frozen=True)
+class Conformal(Intervals):
+    """Half widths of prediction intervals by what was observed: the median over divisions of the calibration clips.
+
+    Attributes:
+        level: share of new clips whose label the interval is to contain, in (0, 1).
+        modalities: those that the calibration clips had, in the order of MODALITIES.
+        clips: distinct labelled clips that calibrated them: those of the spread and those that were ranked.
+        divisions: at least one.
+    """
+
+    level: float
+    modalities: tuple[str, ...]
+    clips: int
+    divisions: tuple[Division, ...]
+
     @classmethod
-    def fit(cls, table: pd.DataFrame, level: float = 0.9, seed: int = 0) -> "Conformal":
+    def fit(cls, table: pd.DataFrame, level: float = 0.9, divisions: int = DIVISIONS) -> "Conformal":
         """Calibrate on predictions for clips that took no part in training; labels must be on a scale.
 
         Args:
             table: rows of `predict_under` under `calibration_conditions`: `id`, `label`, `prediction`,
                 `observed_<modality>`. Rows without a label are left out.
             level: share of new clips whose label the intervals are to contain, in (0, 1).
-            seed: of the videos, or clips, that the spread is fitted on.
+            divisions: draws of the videos, or clips, that the spread is fitted on; one has the guarantee of `level`.
 
         Raises:
             MitrError: a column lacks, a value is not finite or no share, the level is outside (0, 1), or there are
@@ -108,35 +127,33 @@ class Conformal(Intervals):
         if not modalities:
             raise MitrError("no modality is observed in any row, so intervals cannot be calibrated by what is")
         error, shares = absolute_errors(table), observed_of(table, modalities)
-        fitted = drawn_videos(list(names), SPREAD_SHARE, seed)[clip]
-        if _count(clip[~fitted]) < ENOUGH * needed:
-            fitted[:] = False
-        seen = fitted & shares.any(axis=1)  # where nothing is observed every clip has the same spread
-        base, slopes = _spread(shares[seen], error[seen], clip[seen], level)
-        score = error / (base + (1 - shares) @ slopes)
         group = observed_sets(shares, modalities)
-        groups = {str(name): ~fitted & (group == name) for name in np.unique(group)}
-        members = {name: rows for name, rows in groups.items() if _count(clip[rows]) >= ENOUGH * needed}
-        quantiles = {name: _quantile(score[r], clip[r], level) for name, r in (members | {ANY: ~fitted}).items()}
-        return cls(level, modalities, len(names), _count(clip[~fitted]), base, tuple(slopes.tolist()), quantiles)
+        drawn = []
+        for seed in range(divisions):
+            fitted = drawn_videos(list(names), SPREAD_SHARE, seed)[clip]
+            if _count(clip[~fitted]) < ENOUGH * needed:
+                fitted[:] = False
+            drawn.append(_division(fitted, shares, group, error, clip, level))
+        return cls(level, modalities, len(names), tuple(drawn))
 
     def half_width(self, observed: Mapping[str, Array] | pd.DataFrame) -> Array:
         """See `Intervals.half_width`."""
         shares = observed_of(observed, self.modalities)
         group = observed_sets(shares, self.modalities)
-        quantile = np.array([self.quantiles.get(name, self.quantiles[ANY]) for name in group], dtype=np.float64)
-        return quantile * (self.base + (1 - shares) @ np.array(self.slopes))
+        widths: Array = np.median([division.half_width(shares, group) for division in self.divisions], axis=0)
+        return widths
 
     def to_json(self) -> dict[str, Any]:
-        """Plain numbers and texts, less than 1 kB, that `intervals_from_json` reads back to the same half widths."""
+        """Plain numbers and texts, some 5 kB, that `intervals_from_json` reads back to the same half widths."""
         return {
             "format": FORMAT,
             "level": self.level,
             "modalities": list(self.modalities),
             "clips": self.clips,
-            "ranked": self.ranked,
-            "spread": {"base": self.base, "slopes": list(self.slopes)},
-            "quantiles": dict(self.quantiles),
+            "divisions": [
+                {"ranked": ranked, "base": base, "slopes": list(slopes), "quantiles": dict(quantiles)}
+                for ranked, base, slopes, quantiles in self.divisions
+            ],
         }
 
     @classmethod
@@ -149,26 +166,41 @@ class Conformal(Intervals):
         try:
             if value["format"] != FORMAT:
                 raise ValueError(f"format {value['format']!r}")
-            slopes = tuple(map(float, value["spread"]["slopes"]))
-            read = cls(
-                float(value["level"]),
-                tuple(map(str, value["modalities"])),
-                int(value["clips"]),
-                int(value["ranked"]),
-                float(value["spread"]["base"]),
-                slopes,
-                {str(group): float(quantile) for group, quantile in value["quantiles"].items()},
-            )
+            divisions = tuple(_read_division(each) for each in value["divisions"])
+            modalities = tuple(map(str, value["modalities"]))
+            read = cls(float(value["level"]), modalities, int(value["clips"]), divisions)
             clips_needed(read.level)
-            numbers = np.array([*slopes, *read.quantiles.values()])
-            if not (np.isfinite(numbers).all() and (numbers >= 0).all() and 0 < read.base < math.inf):
-                raise ValueError("its numbers are not widths")
-            known = read.modalities and set(read.modalities) <= set(MODALITIES)
-            if not known or len(slopes) != len(read.modalities) or ANY not in read.quantiles:
+            known = modalities and set(modalities) <= set(MODALITIES)
+            if not known or not divisions or any(len(each.slopes) != len(modalities) for each in divisions):
                 raise ValueError("its entries do not fit together")
         except (KeyError, TypeError, ValueError, AttributeError, MitrError) as error:
             raise MitrError(f"{where} does not describe prediction intervals of this version: {error}") from error
         return read
+
+
+def _division(
+    fitted: np.ndarray, shares: Array, group: np.ndarray, error: Array, clip: np.ndarray, level: float
+) -> Division:
+    """A spread from the rows (n,) that are `fitted`, and the ranks of the others."""
+    seen = fitted & shares.any(axis=1)  # where nothing is observed every clip has the same spread
+    base, slopes = _spread(shares[seen], error[seen], clip[seen], level)
+    score = error / (base + (1 - shares) @ slopes)
+    groups = {str(name): ~fitted & (group == name) for name in np.unique(group)}
+    enough = ENOUGH * clips_needed(level)
+    members = {name: rows for name, rows in groups.items() if _count(clip[rows]) >= enough} | {ANY: ~fitted}
+    quantiles = {name: _quantile(score[rows], clip[rows], level) for name, rows in members.items()}
+    return Division(_count(clip[~fitted]), base, tuple(slopes.tolist()), quantiles)
+
+
+def _read_division(value: Any) -> Division:
+    quantiles = {str(group): float(quantile) for group, quantile in value["quantiles"].items()}
+    read = Division(int(value["ranked"]), float(value["base"]), tuple(map(float, value["slopes"])), quantiles)
+    numbers = np.array([*read.slopes, *quantiles.values()])
+    if not (np.isfinite(numbers).all() and (numbers >= 0).all() and 0 < read.base < math.inf):
+        raise ValueError("its numbers are not widths")
+    if ANY not in quantiles:
+        raise ValueError("no quantile answers for all groups")
+    return read
 
 
 def _spread(shares: Array, error: Array, clip: np.ndarray, level: float) -> tuple[float, Array]:

@@ -136,7 +136,7 @@ def evaluate(
             predictions.to_parquet(partial, index=False)
         if conformal is not None and coverage is not None:
             rows = coverage.to_dict("records")
-            about["intervals"] = {"level": intervals, "clips": conformal.clips, "ranked": conformal.ranked}
+            about["intervals"] = {"level": intervals, "clips": conformal.clips}
             about["intervals"]["by_rate"] = rows
         if values is not None:
             about["shapley"] = shapley_summary(values)
