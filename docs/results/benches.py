@@ -328,7 +328,7 @@ protocol A, three seeds.
 INTERVALS_HEAD = """### Prediction intervals
 
 Share (%) of test labels inside the 90 % interval at each missing rate of protocol A, mean over seeds; calibrated on
-the validation split ([confidence.md](confidence.md)).
+the validation split, with the curves of an older version ([below](#prediction-intervals-coverage-and-width): both).
 """
 COSTS_NOTE = (
     "Measured with one thread while another benchmark ran on the second core; prediction includes the encoder's time. "

@@ -11,6 +11,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 import benches  # noqa: E402  # beside this script
 import clips  # noqa: E402
+import interval_tables  # noqa: E402
 from benches import load  # noqa: E402
 
 DOCS = HERE.parent
@@ -36,7 +37,8 @@ def main() -> None:
 
 def page() -> str:
     """The page as Markdown."""
-    return "\n".join([INTRODUCTION, *mosi(), *benches.sections(), *ict_mmmo(), *defaults(), *clips.sections()]) + "\n"
+    parts = [mosi(), benches.sections(), interval_tables.sections(), ict_mmmo(), defaults(), clips.sections()]
+    return "\n".join([INTRODUCTION, *(line for lines in parts for line in lines)]) + "\n"
 
 
 def mosi() -> list[str]:

@@ -176,6 +176,9 @@ class TrainConfig:
         threads: CPU threads; 0: one for narrow features, all cores for a text encoder or wide ones.
         keep_memory: the process keeps the memory that a step freed for the next one; without, it trains in less memory,
             and more slowly (on Linux; docs/performance.md).
+        calibration_share: share of the validation split, in whole videos, that takes no part in stopping and in the
+            choice of the epoch; prediction intervals are then calibrated on it alone. 0: they are calibrated on the
+            whole validation split.
     """
 
     max_epochs: int = 100
@@ -198,6 +201,7 @@ class TrainConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = 0
     keep_memory: bool = True
+    calibration_share: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("max_epochs", "patience", "batch_size", "accumulate"):
@@ -216,6 +220,8 @@ class TrainConfig:
             _check(getattr(self, name) >= 0, f"train.{name} is {getattr(self, name)}; it must not be negative")
         _check(self.threads >= 0, "train.threads must not be negative")
         _check(0 <= self.seed < 2**32, "train.seed must lie in [0, 2**32)")
+        share = self.calibration_share
+        _check(0 <= share < 1, f"train.calibration_share is {share}; it must lie in [0, 1)")
 
 
 @dataclass

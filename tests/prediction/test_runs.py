@@ -15,6 +15,7 @@ from mitr.api import train
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
 from mitr.evaluation import calibrating
+from mitr.evaluation.curves import Curves
 from mitr.evaluation.predicting import predict_under
 from mitr.evaluation.shapley import COMPLETE
 from mitr.media.cache import Cache
@@ -183,3 +184,22 @@ def test_onnxruntime_answers_alike(
     assert (answer["low"], answer["high"]) == pytest.approx((whole.low, whole.high), abs=1e-4)
     assert answer["shapley"] == pytest.approx(whole.shapley, abs=1e-4)
     assert answer["moments"]
+
+
+def test_the_intervals_of_an_older_version_answer(talks_run: Run, clip: Path, tmp_path: Path) -> None:
+    shutil.copytree(talks_run.folder, tmp_path / "run")
+    path = tmp_path / "run" / "conformal.json"
+    older = Path(__file__).parents[1] / "evaluation" / "older" / "conformal_format1.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"intervals": json.loads(older.read_text())}))
+    before = path.read_bytes()
+    predictor = Predictor(tmp_path / "run", missing=["vision", "audio"], cache=Cache(tmp_path / "cache"))
+    answer = predictor.predict(None, text=WORDS)
+    assert answer.sentiment is not None
+    assert answer.high is not None
+    assert answer.level == 0.9
+    # the file has no group for text alone: `any`, with the observed shares of 1 and 0
+    width = Curves.from_json(json.loads(older.read_text())).half_width(
+        {"observed_text": np.ones(1), "observed_audio": np.zeros(1)}
+    )
+    assert answer.high == pytest.approx(min(answer.sentiment + width.item(), answer.label_range[1]), abs=1e-6)
+    assert path.read_bytes() == before

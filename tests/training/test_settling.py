@@ -45,6 +45,11 @@ def test_what_selects(info: DatasetInfo, asked: str, settled: str) -> None:
             "select mae .* the labels of moods are classes: use f1 or loss",
         ),
         (CLASSES, {"imbalance": ImbalanceConfig(loss="balanced-mse")}, "balanced-mse .* use --imbalance.weighting lds"),
+        (
+            CLASSES,
+            {"train": TrainConfig(calibration_share=0.3)},
+            "calibration_share .* intervals on a scale, but the labels of moods are classes",
+        ),
         (CLASSES, {"model": ModelConfig(name="ridge")}, "the model ridge is for labels on a scale"),
         (SCALE, {"model": ModelConfig.of(loss_unimodal=0.1)}, "--loss.unimodal needs .* scale does not have"),
     ],

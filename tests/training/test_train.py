@@ -21,6 +21,7 @@ from mitr.api import resume, train
 from mitr.config import MissingConfig
 from mitr.data.store import Dataset
 from mitr.data.synth import synthesise
+from mitr.data.videos import divided_validation
 from mitr.errors import MitrError
 from mitr.models.network import Network
 from mitr.runs import checkpoint
@@ -243,6 +244,28 @@ def test_no_labels_to_train_on(tmp_path: Path, small: Dataset) -> None:
     with pytest.raises(MitrError, match="train split has no labels"):
         train(data, tmp_path / "run", options(1), quiet=True)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_clips_kept_for_calibration_choose_no_epoch(small: Dataset, tmp_path: Path, share: float) -> None:
+    changed = Dataset(small.folder)
+    changed.labels = small.labels.copy()
+    changed.labels[divided_validation(small, 0.5)[1]] = 3.0
+    histories = []
+    for name, data in (("plain", small), ("changed", changed)):
+        run = train(data, tmp_path / name, options(2, calibration_share=share), quiet=True)
+        histories.append(pd.read_csv(run.folder / "history.csv").drop(columns="seconds"))
+    assert histories[0].equals(histories[1]) == (share == 0.5)
+
+
+def test_a_share_for_calibration_without_labels_is_refused(small: Dataset, tmp_path: Path) -> None:
+    unlabelled = Dataset(small.folder)
+    stopping, calibrating = divided_validation(small, 0.5)
+    for rows, message in ((stopping, "without the 50% that"), (calibrating, "no clip with a label is in that share")):
+        unlabelled.labels = small.labels.copy()
+        unlabelled.labels[rows] = float("nan")
+        with pytest.raises(MitrError, match=message):
+            train(unlabelled, tmp_path / "run", options(1, calibration_share=0.5), quiet=True)
 
 
 def test_a_run_stopped_while_its_teacher_trains_is_resumed(

@@ -17,7 +17,7 @@ from mitr.data.store import Dataset
 from mitr.errors import MitrError
 from mitr.evaluation.bootstrap import RESAMPLES
 from mitr.evaluation.calibrating import calibrated
-from mitr.evaluation.conformal import coverage_by_rate
+from mitr.evaluation.intervals import coverage_by_rate
 from mitr.evaluation.predicting import predict_under
 from mitr.evaluation.shapley import shapley
 from mitr.evaluation.shapley import summary as shapley_summary
@@ -150,7 +150,7 @@ def evaluate(
             predictions.to_parquet(partial, index=False)
         if conformal is not None and coverage is not None:
             rows = coverage.astype(object).where(coverage.notna(), None).to_dict("records")  # JSON has no NaN
-            about["intervals"] = {"level": intervals, "calibrated_level": conformal.level, "clips": conformal.clips}
+            about["intervals"] = {"level": intervals, "clips": conformal.clips}
             about["intervals"]["by_rate"] = rows
         if values is not None:
             about["shapley"] = shapley_summary(values)

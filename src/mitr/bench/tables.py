@@ -11,12 +11,12 @@ from mitr.bench.compare import compare
 from mitr.bench.plan import Plan
 from mitr.bench.work import predictions_path
 from mitr.data.store import Dataset
-from mitr.evaluation.calibrating import FILE
-from mitr.evaluation.conformal import Conformal, coverage_by_rate
+from mitr.evaluation.calibrating import FILE, read_intervals
+from mitr.evaluation.intervals import coverage_by_rate
 from mitr.evaluation.over_seeds import aggregate
 from mitr.evaluation.summary import Summary, summarise
 from mitr.evaluation.table import tidy
-from mitr.files import read_json, replacing
+from mitr.files import replacing
 from mitr.processes import JobResult
 
 
@@ -108,7 +108,7 @@ def coverage_of(plan: Plan, out: Path, facts: Mapping[str, JobResult]) -> pd.Dat
         path = out / "runs" / job.key / FILE
         if facts[job.key]["status"] != "ok" or not path.exists():
             continue
-        intervals = Conformal.from_json(read_json(path)["intervals"], str(path))
+        intervals = read_intervals(path)
         for check in job.checks:
             predictions = pd.read_parquet(predictions_path(out, job, check))
             found = coverage_by_rate(predictions, intervals)

@@ -19,6 +19,7 @@ from mitr.missing.protocols import Condition
 from mitr.models.network import Network
 from mitr.processes import JobResult
 from mitr.runs.history import read_history
+from mitr.runs.run import Run
 from mitr.training.train import resume, train
 
 
@@ -40,7 +41,7 @@ def perform(job: Job, folder: Path, quiet: bool = True) -> JobResult:
         if not path.exists():
             _write(path, _predict(network, tested, check))
     earlier = read_json(place / "done.json") if (place / "done.json").exists() else {}
-    if _can_calibrate(dataset):
+    if _can_calibrate(run, dataset):
         calibrated(run, data=dataset, network=network)
     facts = {
         "status": "ok",
@@ -65,7 +66,7 @@ def finished(job: Job, folder: Path) -> JobResult | None:
     if not path.exists() or not all(predictions_path(folder, job, check).exists() for check in job.checks):
         return None
     facts: JobResult = read_json(path)
-    calibrated_here = (path.parent / FILE).exists() or not _can_calibrate(Dataset(job.data))
+    calibrated_here = (path.parent / FILE).exists() or not _can_calibrate(Run(path.parent), Dataset(job.data))
     return facts if calibrated_here and "shapley" in facts else None
 
 
@@ -80,8 +81,8 @@ def conditions_of(dataset: Dataset, check: Check) -> list[Condition]:
     return [c for c in check.protocol.conditions_of(dataset) if check.conditions is None or c.name in check.conditions]
 
 
-def _can_calibrate(data: Dataset) -> bool:
-    return data.info.classes is None and enough_clips(data)
+def _can_calibrate(run: Run, data: Dataset) -> bool:
+    return data.info.classes is None and enough_clips(run, data)
 
 
 def _predict(network: Network, examples: Examples, check: Check) -> pd.DataFrame:

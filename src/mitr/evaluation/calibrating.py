@@ -1,23 +1,25 @@
 """A run's prediction intervals: calibrated on its validation split once, and kept in its folder."""
 
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from mitr.data.store import Dataset
+from mitr.data.videos import divided_validation
 from mitr.errors import MitrError
-from mitr.evaluation.conformal import Conformal, calibration_conditions, clips_needed
+from mitr.evaluation.conformal import FORMAT, Conformal, clips_needed
+from mitr.evaluation.curves import intervals_from_json
+from mitr.evaluation.intervals import Intervals
 from mitr.evaluation.predicting import predict_under
 from mitr.files import read_json, sha256, write_json
+from mitr.missing.calibration import calibration_conditions
 from mitr.models.network import Network
 from mitr.runs.run import Run
 
 FILE = "conformal.json"
 LEVEL = 0.9  # of prediction intervals, unless another is asked for
-BETWEEN = "$_$"  # stands between video and clip in MMSA's ids
-FEWEST_VIDEOS, PARTS = 5, 10
-STEP = 0.005  # between the levels that are tried
 
 
 def calibrated(
@@ -25,15 +27,14 @@ def calibrated(
 ) -> Conformal:
     """The intervals of a run, from `conformal.json` of its folder, or made and written there.
 
+    They are calibrated on the validation split, or on the videos of it that `train.calibration_share` kept out of
+    stopping and of the choice of the epoch.
+
     Args:
-        run: a trained run. Intervals that were made for other weights of it are made again.
+        run: a trained run. Intervals that were made for other weights, or by an older version, are made again.
         level: share of new clips whose label the interval is to contain, in (0, 1).
         data: the data set that the run was trained on; None: at the place that the run remembers.
         network: the run's, if it is at hand.
-
-    Returns:
-        The intervals; their own `level` is higher than the wanted one where clips of a video are alike
-        (`level_across_videos`).
 
     Raises:
         MitrError: labels are classes, the data are not those of the run, or too few validation clips have a label.
@@ -42,79 +43,69 @@ def calibrated(
     if not weights.exists():
         raise MitrError(f"{run.folder} has no model yet: train it to its first epoch at least")
     made_for = {"level": level, "model": sha256(weights), "data": run.info.data.sha256}
-    if path.exists():
-        known = read_json(path)
-        if isinstance(known, dict) and {name: known.get(name) for name in made_for} == made_for:
-            return Conformal.from_json(known.get("intervals"), str(path))
+    kept = read_json(path) if path.exists() else None
+    if isinstance(kept, dict) and {name: kept.get(name) for name in made_for} == made_for and not _older(kept):
+        return Conformal.from_json(kept.get("intervals"), str(path))
     dataset = data or run.data()
     if dataset.info.content_sha256 != made_for["data"]:
         raise MitrError(f"{dataset.folder} is not the data set of {run.folder}, whose validation split calibrates it")
     if dataset.info.classes is not None:
         raise MitrError(f"{dataset.folder}: intervals are for labels on a scale, and its labels are classes")
     network = network or run.load_network()
-    examples = run.examples(dataset, "valid", network)
+    examples = run.examples(dataset, "valid", network, calibration_rows(run, dataset))
     table = predict_under(network, examples, calibration_conditions(examples.modalities))
-    found = Conformal.fit(table, level_across_videos(table, level))
+    intervals = Conformal.fit(table, level)
     with suppress(OSError):  # a run that may only be read has them made anew each time
-        write_json(path, made_for | {"intervals": found.to_json()})
-    return found
+        write_json(path, made_for | {"intervals": intervals.to_json()})
+    return intervals
 
 
 def calibrate_if_possible(run: Run, data: Dataset, level: float = LEVEL) -> Conformal | None:
     """`calibrated`, or None where the validation split cannot: its labels are classes, or too few."""
-    if data.info.classes is not None or not enough_clips(data, level):
+    if data.info.classes is not None or not enough_clips(run, data, level):
         return None
     return calibrated(run, level, data=data)
 
 
-def enough_clips(data: Dataset, level: float = LEVEL) -> bool:
-    """The validation split has enough labelled clips to calibrate intervals of a level."""
-    labelled = np.isfinite(data.labels[data.indices("valid")])
-    return int(labelled.sum()) >= clips_needed(level)
+def calibration_rows(run: Run, data: Dataset) -> np.ndarray:
+    """The rows of the data set whose clips calibrate the intervals of a run."""
+    return divided_validation(data, run.config.train.calibration_share)[1]
 
 
-def carried(run: Run) -> tuple[float, Conformal] | None:
-    """The wanted level and the intervals in the folder of a run, if they were made for its weights."""
+def enough_clips(run: Run, data: Dataset, level: float = LEVEL) -> bool:
+    """The clips that calibrate the intervals of a run have enough labels for a level."""
+    return int(np.isfinite(data.labels[calibration_rows(run, data)]).sum()) >= clips_needed(level)
+
+
+def carried(run: Run) -> tuple[float, Intervals] | None:
+    """The wanted level and the intervals in the folder of a run, if they were made for its weights.
+
+    Intervals that an older version made answer as they did with it.
+    """
     path, weights = run.folder / FILE, run.weights
     if not path.exists() or not weights.exists():
         return None
-    known = read_json(path)
-    if not isinstance(known, dict) or known.get("model") != sha256(weights):
+    kept = read_json(path)
+    if not isinstance(kept, dict) or kept.get("model") != sha256(weights):
         return None
-    level = known.get("level")
+    level = kept.get("level")
     if not isinstance(level, float) or not 0 < level < 1:
         raise MitrError(f"{path} is damaged (level {level!r}); delete it, and the run calibrates itself again")
-    return level, Conformal.from_json(known.get("intervals"), str(path))
+    return level, read_intervals(path)
 
 
-def level_across_videos(table: pd.DataFrame, level: float) -> float:
-    """The level at which intervals calibrated on some videos contain `level` of the labels of other videos.
+def read_intervals(path: Path) -> Intervals:
+    """The intervals in a `conformal.json` of this or an older version.
 
-    Clips of one video have a speaker and a topic in common, so they are not exchangeable with those of another video,
-    as conformal prediction takes them to be. The videos of the validation split are therefore put into up to ten parts;
-    each part is predicted with intervals from the others, and the level is raised until that covers enough.
-
-    Args:
-        table: rows of `predict_under` under `calibration_conditions`.
-        level: the wanted one, in (0, 1).
-
-    Returns:
-        `level` itself where ids name no videos or too few.
+    Raises:
+        MitrError: there are none.
     """
-    table = table[table["label"].notna()]
-    video = table["id"].str.rpartition(BETWEEN)[0]
-    code, names = pd.factorize(video)
-    if len(names) < FEWEST_VIDEOS or (video == "").any():
-        return level
-    part = code % min(PARTS, len(names))
-    clips = [table.loc[part != p, "id"].nunique() for p in np.unique(part)]
-    weight = 1 / table["id"].map(table["id"].value_counts()).to_numpy(float)
-    raised = level
-    while raised < 1 - STEP and clips_needed(raised + STEP) <= min(clips):
-        inside = np.empty(len(table), bool)
-        for p in np.unique(part):
-            inside[part == p] = Conformal.fit(table[part != p], raised).contains(table[part == p])
-        if np.average(inside, weights=weight) >= level:
-            return raised
-        raised = round(raised + STEP, 6)
-    return raised
+    kept = read_json(path)
+    return intervals_from_json(kept.get("intervals") if isinstance(kept, dict) else None, str(path))
+
+
+def _older(kept: dict[str, Any]) -> bool:
+    """The intervals of a file are of an older format than this version writes."""
+    intervals = kept.get("intervals")
+    written = intervals.get("format") if isinstance(intervals, dict) else None
+    return isinstance(written, int) and written < FORMAT

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mitr.data.videos import videos_of
 from mitr.evaluation.metrics import Array
 
-BETWEEN = "$_$"  # between video and clip in MMSA's ids
 FEWEST_VIDEOS = 11  # below, an interval over videos would rest on too few draws
 STREAM = 0xC0  # of the generator that draws groups
 
@@ -37,8 +37,8 @@ class Groups:
 
 def groups_of(ids: Sequence[str]) -> Groups:
     """The videos that ids such as `<video>$_$<clip>` name; the clips where an id names none or videos are few."""
-    videos = [name.rpartition(BETWEEN)[0] for name in ids]
-    if all(videos) and len(set(videos)) >= FEWEST_VIDEOS:
+    videos = videos_of(ids)
+    if videos != list(ids) and len(set(videos)) >= FEWEST_VIDEOS:
         return Groups(np.unique(videos, return_inverse=True)[1], "videos")
     return Groups(np.arange(len(ids)), "clips")
 

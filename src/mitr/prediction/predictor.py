@@ -12,6 +12,7 @@ from mitr.data.schema import MODALITIES, DatasetInfo, Modality, Source
 from mitr.data.store import Sample
 from mitr.errors import MitrError
 from mitr.evaluation.calibrating import LEVEL, calibrate_if_possible, carried
+from mitr.evaluation.intervals import Intervals
 from mitr.evaluation.predicting import predict_under
 from mitr.evaluation.shapley import PREFIX, coalitions_of, explained
 from mitr.media.cache import Cache
@@ -203,7 +204,7 @@ class Predictor:
             answers[0].moments = moments_of(parts, float(complete[column].iloc[0]), without)
         return answers
 
-    def _intervals(self) -> tuple[float, Any] | None:
+    def _intervals(self) -> tuple[float, Intervals] | None:
         if self.info.classes:
             return None
         found = carried(self.run)

@@ -219,13 +219,10 @@ def _coverage(summary: Entry, intervals: Entry) -> Section:
     )
     head = ["Missing rate" if on_rates else "Condition", "Coverage %", "Width"]
     said = (
-        f"Calibrated on {intervals['clips']} validation clips, by which modalities were observed and how much of them"
+        f"Calibrated on {intervals['clips']} validation clips: a spread by how much of each modality was observed is "
+        "fitted on some of them, the errors over that spread are ranked on the others, and the median over eleven "
+        "divisions is taken"
     )
-    if intervals["calibrated_level"] != intervals["level"]:
-        said += (
-            f"; at a level of {_share(intervals['calibrated_level'])} %, which covers {level} of one validation video "
-        )
-        said += "when calibrated on the others"
     return Section("Prediction intervals", [Table(caption, head, rows), Paragraph(f"{said}.", soft=True)])
 
 

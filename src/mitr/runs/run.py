@@ -85,15 +85,22 @@ class Run:
         checkpoint.load_weights(network, tensors, str(self.weights))
         return network.eval()
 
-    def examples(self, data: Dataset, split: str, network: Network) -> Examples:
+    def examples(self, data: Dataset, split: str, network: Network, rows: np.ndarray | None = None) -> Examples:
         """A split as this run sees it.
+
+        Args:
+            data: the data set.
+            split: train, valid or test.
+            network: the run's.
+            rows: those of the data set to take of the split; None: all.
 
         Raises:
             MitrError: the data do not have the modalities or widths of the run.
         """
         check_fit(self.info.network, data, str(self.folder))
         check_vocabulary(network, data)
-        return Examples(data, data.indices(split), self.normalizer(), network.text, list(self.info.network.modalities))
+        chosen = data.indices(split) if rows is None else rows
+        return Examples(data, chosen, self.normalizer(), network.text, list(self.info.network.modalities))
 
     def data(self, place: str | Path | None = None) -> Dataset:
         """The store at `place`, or the one that the run was trained on.

@@ -26,6 +26,8 @@ def settle(config: RunConfig, info: DatasetInfo) -> RunConfig:
             raise MitrError(f"--imbalance.loss balanced-mse is for a scale, {because}: use --imbalance.weighting lds")
         if not kind.learns_classes:
             raise MitrError(f"the model {name} is for labels on a scale, {because}: choose another model")
+        if config.train.calibration_share:
+            raise MitrError(f"--train.calibration_share is for intervals on a scale, {because}: leave it out")
     if kind.defined_for is not None and (odd := set(info.modalities) - set(kind.defined_for)):
         known, unknown = ", ".join(kind.defined_for), ", ".join(sorted(odd))
         raise MitrError(f"the model {name} is defined for {known}, but {info.name} has {unknown}: choose another model")

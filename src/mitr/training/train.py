@@ -11,6 +11,7 @@ from mitr.allocator import keep_memory
 from mitr.batches.examples import Examples
 from mitr.data.normalize import Normalizer
 from mitr.data.store import Dataset
+from mitr.data.videos import divided_validation
 from mitr.errors import MitrError
 from mitr.files import discard_partials
 from mitr.missing.schedules import described_validation
@@ -60,7 +61,7 @@ def train(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise MitrError(f"{out} is not an empty folder: choose another one for the run")
     config = settle(config, dataset.info)
-    _check_data(dataset)
+    _check_data(dataset, config)
     seed_everything(config.train.seed)
     normalizer = Normalizer.fit(dataset, config.normalize)
     info = network_info(dataset, config)
@@ -109,7 +110,8 @@ def _fit(run: Run, data: Dataset, network: Network, quiet: bool) -> Run:
         teacher = _teacher(run, data, quiet).load_network()
         network = Network(network.model, network.text, network.special_tokens, network.prior.tolist(), teacher)
     normalizer = run.normalizer()
-    sets = [Examples(data, data.indices(split), normalizer, network.text) for split in ("train", "valid")]
+    stopping, _ = divided_validation(data, run.config.train.calibration_share)
+    sets = [Examples(data, rows, normalizer, network.text) for rows in (data.indices("train"), stopping)]
     if isinstance(network.model, Solved):
         return _solve(run, network, sets[0], sets[1])
     keep_memory(run.config.train.keep_memory)  # of the whole process
@@ -148,17 +150,24 @@ def _teacher(run: Run, data: Dataset, quiet: bool) -> Run:
 
 
 def _selection_rule(config: RunConfig) -> str:
-    best = f"best {config.train.select} on the validation split, mean over {described_validation(config.missing)}"
+    share, split = config.train.calibration_share, "the validation split"
+    if share:
+        split += f" without the {share:.0%} of it that calibrate intervals"
+    best = f"best {config.train.select} on {split}, mean over {described_validation(config.missing)}"
     return f"{best}, stopped after {config.train.patience} epochs without improvement; the test split was not used"
 
 
-def _check_data(data: Dataset) -> None:
+def _check_data(data: Dataset, config: RunConfig) -> None:
     for m, lengths in data.lengths.items():
         if not lengths[data.indices("train")].any() and lengths.any():
             warnings.warn(f"{m} is absent from the whole train split, so nothing is learned of it", stacklevel=3)
-    for split in ("train", "valid"):
-        rows = data.indices(split)
+    share = config.train.calibration_share
+    stopping, calibrating = divided_validation(data, share)
+    for split, rows in (("train", data.indices("train")), ("valid", stopping)):
         if not np.isfinite(data.labels[rows]).any():
             raise MitrError(
                 f"{data.folder}: the {split} split has no labels, so nothing can be trained or selected on it"
+                + (f" without the {share:.0%} that train.calibration_share keeps out" if share and len(rows) else "")
             )
+    if not np.isfinite(data.labels[calibrating]).any():
+        raise MitrError(f"--train.calibration_share {share}: no clip with a label is in that share of {data.folder}")
