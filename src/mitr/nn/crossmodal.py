@@ -191,7 +191,7 @@ def crossmodal_mask(valid: Tensor, source: Tensor) -> Tensor:
     Query t sees context steps up to t plus the difference of the true lengths; a sample without context sees its first
     step, which is never used.
     """
-    steps = torch.arange(max(valid.shape[1], source.shape[1]), device=valid.device)
+    asking, asked = (torch.arange(mask.shape[1], device=mask.device) for mask in (valid, source))
     ahead = (source.sum(dim=1) - valid.sum(dim=1)).abs()[:, None, None]  # (B, 1, 1)
-    earlier = steps[None, None, : source.shape[1]] <= steps[None, : valid.shape[1], None] + ahead
+    earlier = asked[None, None] <= asking[None, :, None] + ahead
     return attention_mask(source) & earlier

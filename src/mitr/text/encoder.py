@@ -13,7 +13,9 @@ from mitr.batches.views import Steps, in_front, without_cls
 from mitr.config import TextConfig
 from mitr.errors import MitrError
 from mitr.files import sha256
-from mitr.text import packed
+from mitr.nn.cpu import bert as kernel
+from mitr.nn.cpu.switch import used
+from mitr.nn.dropout import replace_dropout
 from mitr.text.memory import MEMORY, text_keys
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -63,7 +65,8 @@ class TextEncoder(nn.Module):
             "dim": self.dim,
             "sha256": _weights_sha256(self.model, where),
         }
-        self.packed = packed.prepare(self.model)
+        replace_dropout(self.model)
+        self.is_plain_bert = kernel.serves(self.model)
         self.model.requires_grad_(self.finetune)
         self.most_bytes = config.memory_mb << 20
         self.known: dict[bytes, Tensor] = {}
@@ -123,8 +126,8 @@ class TextEncoder(nn.Module):
     def _encode(self, ids: Tensor, valid: Tensor) -> Tensor:
         """(B, T) ids -> (B, T, D) states; those outside `valid` mean nothing."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.finetune):
-            if self.packed:
-                return packed.read(self.model, ids, valid)
+            if self.is_plain_bert and used("bert", ids.device):
+                return kernel.read(self.model, ids, valid)
             states: Tensor = self.model(input_ids=ids, attention_mask=valid.long()).last_hidden_state
             return states
 
