@@ -84,30 +84,12 @@ def measured(name: str, quick: bool) -> dict[str, Any]:
     """One case."""
     import torch
 
-    from mitr.config import RunConfig
-    from mitr.training import run as runs
-    from mitr.training.loop import Trainer
-
     case, shape = CASES[name], SHAPES[CASES[name].shape]
     samples, epochs = (8, min(case.epochs, 1)) if quick else (case.samples, case.epochs)
     torch.manual_seed(0)
     speeds = {"no": yardstick(), "bf16": yardstick(torch.bfloat16)}
     with tempfile.TemporaryDirectory() as place:
-        config = RunConfig()
-        config.train.device, config.train.precision, config.train.threads = (
-            "cpu",
-            case.precision,
-            torch.get_num_threads(),
-        )
-        config.train.batch_size, config.train.max_epochs = BATCH, epochs + 2
-        config.train.keep_memory = case.keeps
-        config.text.encoder = bert(Path(place)) if case.text == "bert" else "minilm"
-        kind = "states" if case.text == "states" else "ids"
-        data = made(shape, kind, (samples, 8 if quick else 3 * BATCH, 1))
-        network = runs._build(config, runs._network_facts(data, config))
-        normalizer = runs.Normalizer.fit(data, config.normalize)
-        splits = [runs.Examples(data, data.indices(split), normalizer, network.text) for split in ("train", "valid")]
-        trainer = Trainer(network, *splits, config, Path(place), {}, quiet=True)
+        trainer = trainer_for(case, Path(place), samples, 8 if quick else 3 * BATCH, epochs)
         seconds = []
         for _ in range(epochs + 1):
             start = time.perf_counter()
@@ -143,6 +125,27 @@ def measured(name: str, quick: bool) -> dict[str, Any]:
         evaluated = {"evaluation_seconds": evaluation, "evaluation_units": evaluation * speeds["no"]}
         found |= {key: round(value, 4) for key, value in evaluated.items()} | {"profile": shares}
     return found
+
+
+def trainer_for(case: Case, place: Path, samples: int, valid: int, epochs: int) -> Any:
+    """The training loop of a MITR-DNet on made data, in `place`; `samples` of train and `valid` of the valid split."""
+    import torch
+
+    from mitr.config import RunConfig
+    from mitr.training import run as runs
+    from mitr.training.loop import Trainer
+
+    config = RunConfig()
+    config.train.device, config.train.precision, config.train.threads = "cpu", case.precision, torch.get_num_threads()
+    config.train.batch_size, config.train.max_epochs = BATCH, epochs + 2
+    config.train.keep_memory = case.keeps
+    config.text.encoder = bert(place) if case.text == "bert" else "minilm"
+    kind = "states" if case.text == "states" else "ids"
+    data = made(SHAPES[case.shape], kind, (samples, valid, 1))
+    network = runs._build(config, runs._network_facts(data, config))
+    normalizer = runs.Normalizer.fit(data, config.normalize)
+    splits = [runs.Examples(data, data.indices(split), normalizer, network.text) for split in ("train", "valid")]
+    return Trainer(network, *splits, config, place, {}, quiet=True)
 
 
 def _profile(trainer: Any) -> dict[str, float]:
