@@ -131,10 +131,11 @@ def write_graph(graph: TextGraph | ModelGraph, path: Path, what: str, folded: bo
         raise MitrError("an export needs the packages onnx and onnxscript: pip install 'mitr[onnx]'")
     try:
         with quietly(), torch.no_grad():
-            exported = torch.export.export(graph.eval(), graph.examples(), dynamic_shapes=_open_shapes(graph))
+            shapes = _open_shapes(graph)
             program = torch.onnx.export(
-                exported,
+                torch.export.export(graph.eval(), graph.examples(), dynamic_shapes=shapes),
                 dynamo=True,
+                dynamic_shapes=shapes,  # names them
                 input_names=graph.inputs,
                 output_names=graph.outputs,
                 opset_version=OPSET,
