@@ -310,6 +310,17 @@ def test_an_encoder_that_learns_reads_under_dropout() -> None:
     assert {type(m) for m in encoder.modules() if isinstance(m, torch.nn.Dropout)} == {Dropout}
 
 
+def test_absent_texts_read_as_padding_change_nothing() -> None:
+    encoder = TextEncoder(TextConfig(finetune=True)).eval()
+    steps = batch()
+    chosen = encoder._each_read(steps)
+    with without("bert"):
+        states = encoder._each_read(steps)
+    torch.testing.assert_close(states[steps.valid], chosen[steps.valid], rtol=1e-4, atol=1e-4)
+    assert not states[~steps.present].any()
+    assert not chosen[~steps.present].any()
+
+
 def test_an_encoder_that_was_just_loaded_drops_nothing() -> None:
     encoder = TextEncoder(TextConfig(finetune=False, memory_mb=0))
     assert not any(module.training for module in encoder.model.modules())

@@ -34,17 +34,17 @@ class Dropouts(NamedTuple):
 
 @dataclass
 class CrossmodalOptions:
-    """What models on crossmodal encoders have in common; the defaults are each model's own.
+    """Options that models on crossmodal encoders share; the defaults are those of each model.
 
     Args:
         width: D, to which all modalities are brought.
         heads: attention heads; divide `width`.
-        layers: of an encoder that reads another modality; those that read their own have at least three.
+        layers: of an encoder that reads another modality; encoders that read the same modality have at least three.
         kernel_text: steps of text that its convolution spans, odd.
         kernel_audio: the same for audio.
         kernel_vision: the same for vision.
         dropout_text: on the text states.
-        dropout_read_text: on attention weights where text is read, or the own modality.
+        dropout_read_text: on attention weights where text, or the same modality, is read.
         dropout_read_audio: the same where audio is read.
         dropout_read_vision: the same where vision is read.
         dropout_inner: inside the encoders' feed-forward networks.
@@ -68,7 +68,7 @@ class CrossmodalOptions:
 
     @property
     def own_layers(self) -> int:
-        """Layers of an encoder that reads its own modality."""
+        """Layers of an encoder that reads the modality itself."""
         return max(self.layers, 3)
 
     def dropouts(self, read: str) -> Dropouts:
@@ -138,7 +138,7 @@ class CrossmodalEncoder(nn.Module):
         """(B, T, D), scaled by the root of D and with positions."""
         scaled = math.sqrt(x.shape[2]) * x
         if self.positions != "none":
-            table = sinusoids(x.shape[1], x.shape[2]).to(x)  # (T, D)
+            table = sinusoids(x.shape[1], x.shape[2], x.device).to(x)  # (T, D)
             scaled = scaled + (table if self.positions == "all" else table * (x[:, :, :1] != 0))
         return dropout(scaled, self.dropouts.embedding, self.training)
 

@@ -53,7 +53,7 @@ class UnimodalEncoder(nn.Module):
 
     def embed(self, x: Tensor) -> Tensor:
         """(B, T, D), scaled by the root of D and with positions."""
-        positions = sinusoids(x.shape[1], x.shape[2]).to(x)  # (T, D)
+        positions = sinusoids(x.shape[1], x.shape[2], x.device).to(x)  # (T, D)
         if self.skip_zero_positions:
             positions = positions * (x[:, :, :1] != 0)  # (B, T, D)
         return dropout(math.sqrt(x.shape[2]) * x + positions, self.embedding_dropout, self.training)
@@ -65,11 +65,11 @@ class UnimodalEncoder(nn.Module):
         return normal
 
 
-def sinusoids(steps: int, dim: int) -> Tensor:
+def sinusoids(steps: int, dim: int, device: torch.device | None = None) -> Tensor:
     """(T, D) positions from 1 on: all sines, then all cosines, a zero column if D is odd (fairseq's form)."""
     half = dim // 2
     # frequencies 10000^(-i/(half-1)); a single one where that has no meaning
-    frequency = torch.exp(torch.arange(half) * -(math.log(10000) / max(half - 1, 1)))
-    angle = torch.arange(1, steps + 1)[:, None] * frequency[None]  # (T, D/2)
+    frequency = torch.exp(torch.arange(half, device=device) * -(math.log(10000) / max(half - 1, 1)))
+    angle = torch.arange(1, steps + 1, device=device)[:, None] * frequency[None]  # (T, D/2)
     table = torch.cat([angle.sin(), angle.cos()], dim=1)
     return F.pad(table, (0, dim % 2))
