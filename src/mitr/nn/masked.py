@@ -7,7 +7,7 @@ from mitr.nn.precision import precise
 
 
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
-    """(B, T, D) and (B, T) bool -> (B, D), the mean over the steps in the mask; zero where there is none."""
+    """(B, T, D) and (B, T) bool -> (B, D), the mean over the steps in the mask; zero without any step."""
     weight = mask.to(x.dtype)
     total = torch.einsum("btd,bt->bd", x, weight)
     count = mask.sum(dim=1, keepdim=True).clamp(min=1).to(precise(x.dtype))
@@ -21,7 +21,7 @@ class MaskedBatchNorm(nn.BatchNorm1d):
 
     Args:
         num_features: D.
-        affine: the result has a weight and a bias of its own.
+        affine: the result has a weight and a bias that are learned.
     """
 
     running_mean: Tensor

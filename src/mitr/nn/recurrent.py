@@ -1,6 +1,6 @@
 """LSTMs and GRUs over true lengths.
 
-Padding follows the steps of a sample, so no state that counts has seen it, and nothing needs to be packed: on a CPU
+Padding follows the steps of a sample, so no valid state has seen it, and sequences need not be packed: on a CPU
 PyTorch trains packed sequences two to ten times more slowly.
 """
 
@@ -17,7 +17,7 @@ class Recurrent(nn.Module):
     Args:
         dim: D of the input.
         width: W, of the states of each direction.
-        bidirectional: a second one reads each sample backwards, from its own last step.
+        bidirectional: a second cell reads each sample backwards, from its last valid step.
         cell: `nn.LSTM` or `nn.GRU`.
     """
 
