@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := demo
 
-BENCHES := training compiled sweep protocol growth data inference
+BENCHES := training kernels waiting compiled sweep protocol growth data inference
 PERF := docs/results/perf
 # samples of the made sets of `make bench-data`, 330 KB each, and where to put them
 SAMPLES ?= 2857 22856

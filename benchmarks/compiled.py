@@ -1,7 +1,7 @@
 """What torch.compile is worth: `python benchmarks/compiled.py --out FILE [--cases NAME ...] [--quick]`.
 
-One part is tried, in which it can merge many passes over values: the gate of MITR-DNet's temporal module, forward and
-backward, at the rows of all modalities in a mean batch of CMU-MOSI. `seconds` are those of the code as it is,
+Measured is one block, in which it can merge many passes over values: the gate of MITR-DNet's temporal module, forward
+and backward, at the rows of all modalities in a mean batch of CMU-MOSI. `seconds` are those of the code as it is,
 `compiled_seconds` those of the same formulas compiled for open sizes, `compiling_seconds` what the first call takes
 (with an empty cache, and a C++ compiler). `step_ms` is what all gates of a step would save.
 """
@@ -41,7 +41,7 @@ def _measured(name: str, rows: int) -> dict[str, Any]:
     from torch import Tensor
 
     from mitr.models.mitr_dnet import LEVELS, WIDTH  # a gate at each level
-    from mitr.nn.temporal import _Gated
+    from mitr.nn.cpu.temporal import _Gated
 
     def forward(x: Tensor) -> tuple[Tensor, Tensor]:
         v = (2 * x.float().sigmoid() - 1).clamp_min(0)

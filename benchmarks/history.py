@@ -67,7 +67,7 @@ def cases(found: dict[str, Any]) -> Iterator[tuple[str, str, float, float]]:
         yield "inference", f"{about}, one clip", speed, row["p50_units"]
         for batch in row["throughput"]:
             yield "inference", f"{about}, a clip of {batch['batch']}", speed, batch["units_per_clip"]
-    for benchmark in ("training", "compiled", "sweep", "protocol", "growth"):
+    for benchmark in ("training", "kernels", "waiting", "compiled", "sweep", "protocol", "growth"):
         for row in found.get(benchmark, []):
             yield benchmark, row["case"], row["yardstick"], row["units"]
 

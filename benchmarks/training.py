@@ -84,34 +84,12 @@ def measured(name: str, quick: bool) -> dict[str, Any]:
     """One case."""
     import torch
 
-    from mitr.allocator import keep_memory
-    from mitr.batches.examples import Examples
-    from mitr.data.normalize import Normalizer
-    from mitr.runs.building import build_network, network_info
-    from mitr.runs.config import RunConfig
-    from mitr.training.loop import Trainer
-
     case, shape = CASES[name], SHAPES[CASES[name].shape]
     samples, epochs = (8, min(case.epochs, 1)) if quick else (case.samples, case.epochs)
     torch.manual_seed(0)
     speeds = {"no": yardstick(), "bf16": yardstick(torch.bfloat16)}
     with tempfile.TemporaryDirectory() as place:
-        config = RunConfig()
-        config.train.device, config.train.precision, config.train.threads = (
-            "cpu",
-            case.precision,
-            torch.get_num_threads(),
-        )
-        config.train.batch_size, config.train.max_epochs = BATCH, epochs + 2
-        keep_memory(case.keeps)
-        config.text.encoder = bert(Path(place)) if case.text == "bert" else "minilm"
-        kind = "states" if case.text == "states" else "ids"
-        data = made(shape, kind, (samples, 8 if quick else 3 * BATCH, 1))
-        info = network_info(data, config)
-        network = build_network(config, info)
-        normalizer = Normalizer.fit(data, config.normalize)
-        train, valid = (Examples(data, data.indices(s), normalizer, network.text) for s in ("train", "valid"))
-        trainer = Trainer(network, train, valid, config, Path(place), info, quiet=True)
+        trainer = trainer_for(case, Path(place), samples, 8 if quick else 3 * BATCH, epochs)
         seconds = []
         for _ in range(epochs + 1):
             start = time.perf_counter()
@@ -147,6 +125,31 @@ def measured(name: str, quick: bool) -> dict[str, Any]:
         evaluated = {"evaluation_seconds": evaluation, "evaluation_units": evaluation * speeds["no"]}
         found |= {key: round(value, 4) for key, value in evaluated.items()} | {"profile": shares}
     return found
+
+
+def trainer_for(case: Case, place: Path, samples: int, valid: int, epochs: int) -> Any:
+    """The training loop of a MITR-DNet on made data, in `place`; `samples` of train and `valid` of the valid split."""
+    import torch
+
+    from mitr.allocator import keep_memory
+    from mitr.batches.examples import Examples
+    from mitr.data.normalize import Normalizer
+    from mitr.runs.building import build_network, network_info
+    from mitr.runs.config import RunConfig
+    from mitr.training.loop import Trainer
+
+    config = RunConfig()
+    config.train.device, config.train.precision, config.train.threads = "cpu", case.precision, torch.get_num_threads()
+    config.train.batch_size, config.train.max_epochs = BATCH, epochs + 2
+    keep_memory(case.keeps)
+    config.text.encoder = bert(place) if case.text == "bert" else "minilm"
+    kind = "states" if case.text == "states" else "ids"
+    data = made(SHAPES[case.shape], kind, (samples, valid, 1))
+    info = network_info(data, config)
+    network = build_network(config, info)
+    normalizer = Normalizer.fit(data, config.normalize)
+    train, stop = (Examples(data, data.indices(split), normalizer, network.text) for split in ("train", "valid"))
+    return Trainer(network, train, stop, config, place, info, quiet=True)
 
 
 def _profile(trainer: Any) -> dict[str, float]:

@@ -19,11 +19,13 @@ OWN = (
     "growth",
     "harness",
     "history",
+    "kernels",
     "made_sets",
     "protocol",
     "step_profile",
     "sweep",
     "training",
+    "waiting",
     "yardstick",
 )
 
@@ -83,6 +85,32 @@ def test_a_step_is_measured_and_its_time_has_parts(bench: Any) -> None:
     from mitr.training import loop
 
     assert loop.schedules.for_epoch.__name__ == "for_epoch"  # the labels are gone
+
+
+def test_a_step_is_measured_with_and_without_a_kernel(bench: Any) -> None:
+    from mitr.nn.cpu import switch
+
+    kernels = bench("kernels")
+    used: list[set[str]] = []
+    steps_of = kernels.steps_of
+
+    def spied(*parts: Any) -> Any:
+        steps, count = steps_of(*parts)
+        return lambda: (used.append(set(switch._off)), steps()), count
+
+    kernels.steps_of = spied
+    row = kernels.measured("temporal, float32, 1 thread", True)
+    assert used == [set(), set(), {"temporal"}, {"temporal"}, set()]  # the first is not counted
+    assert row["low"] <= row["ratio"] <= row["high"]
+    assert row["pairs"] == 2
+    assert {group for _, off in kernels.GROUPS.values() for group in off} == set(switch.KERNELS)
+    assert kernels.peak("temporal, float32, 1 thread", True, True)["peak_mb"] > 100
+
+
+def test_a_step_is_measured_beside_other_processes(bench: Any) -> None:
+    row = bench("waiting").measured("1 thread, beside others", True)
+    assert 0 < row["seconds"] <= row["most_seconds"]
+    assert row["cpu_seconds"] > 0
 
 
 def test_backward_counts_for_the_part_that_it_differentiates(bench: Any) -> None:
@@ -182,7 +210,9 @@ class TestHistory:
 
 
 def test_names_of_cases_are_their_own(bench: Any) -> None:
-    modules: list[ModuleType] = [bench(name) for name in ("training", "compiled", "sweep", "protocol", "growth")]
+    modules: list[ModuleType] = [
+        bench(name) for name in ("training", "kernels", "waiting", "compiled", "sweep", "protocol", "growth")
+    ]
     for module in modules:
         assert module.CASES
         assert set(getattr(module, "QUICK", ())) <= set(module.CASES)

@@ -47,12 +47,12 @@ def test_the_page_of_costs_has_a_line_for_what_is_not_measured(
 ) -> None:
     monkeypatch.setattr(performance, "PERF", tmp_path)
     page = performance.page()
-    assert page.count("Not measured yet.") == 13
+    assert page.count("Not measured yet.") == 15
     assert page.count("not measured yet |") == 34
     assert "growth.png" not in page
 
 
-def test_the_page_of_costs_says_which_bars_are_met(
+def test_the_page_of_costs_says_which_goals_are_met(
     performance: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(performance, "PERF", tmp_path)
@@ -86,6 +86,11 @@ def test_the_page_of_costs_says_which_bars_are_met(
         rival | {"what": "bert", "seconds": 12.0},
         rival | {"what": "evaluation", "seconds": 3.0, "peak_mb": 5000},
     ]
+    files["rival"]["factors"] = [{"what": "cropped", "low": 1.4, "high": 1.5, "source": "elsewhere"}]
+    kernel = {"case": "dropout, bf16, 1 thread", "seconds": 2.0, "without_seconds": 2.4, "ratio": 1.21}
+    kernel |= {"low": 1.19, "high": 1.22, "peak_mb": 900, "without_peak_mb": 950}
+    files["kernels"] = {"kernels": [kernel]}
+    files["waiting"] = {"waiting": [{"case": "1 thread", "seconds": 2.0, "most_seconds": 3.0, "cpu_seconds": 0.5}]}
     for name, found in files.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(found), encoding="utf-8")
     lines = performance.page().splitlines()
@@ -105,10 +110,10 @@ def test_the_page_of_costs_says_which_bars_are_met(
     assert "| mosei, states | 16326 | 1.0 | 9 | 1.20 | 900 | from 10 samples, by proportion |" in lines
     assert "| states, table, float32 | 70.0 | 30.0 |" in lines
     assert "![Growth](images/growth.png)" in lines
-    history = "date,commit,benchmark,case,yardstick,units\n2026-01-01,{},sweep,x,80,{}\n"
-    (tmp_path / "history.csv").write_text(history.format("a", 1) + history.format("b", 3).partition("\n")[2])
-    assert "- **slower: sweep, x: 3 units at b, 3.00 times the 1 at a (2026-01-01)**" in performance.page()
-    assert performance.picture(files["growth"]).startswith(b"\x89PNG")
+    assert "| cropped | 1.4 to 1.5 | elsewhere |" in lines
+    assert "| dropout, bf16, 1 thread | 2.00 | 2.40 | 1.21 | 1.19 to 1.22 | +50 |" in lines
+    assert "| 1 thread | 2.0 | 3.0 | 0.50 |" in lines
+    assert performance.growth_picture(files["growth"]).startswith(b"\x89PNG")
 
 
 def test_another_number_in_a_file_is_another_page(render: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,8 @@
-"""Threads: one where layers are small."""
+"""Threads: one where layers are small, and none that spins."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -29,3 +32,17 @@ def test_threads(asked: int, dims: dict[str, int], expected: int) -> None:
     torch.set_num_threads(2)
     use_threads(asked, dims)
     assert torch.get_num_threads() == expected
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_sleep_while_they_wait_unless_the_environment_says_more(given: str | None, expected: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment |= {} if given is None else {"OMP_WAIT_POLICY": given}
+    shown = {**environment, "OMP_DISPLAY_ENV": "TRUE"}
+    done = subprocess.run([sys.executable, "-c", "import mitr, torch"], env=shown, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    if "OMP_WAIT_POLICY" in done.stderr:  # OpenMP libraries of some systems show nothing
+        assert f"OMP_WAIT_POLICY = '{expected}'" in done.stderr
+    code = "import os, mitr; print(os.environ['OMP_WAIT_POLICY'])"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == expected

@@ -2,19 +2,18 @@
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from mitr.report.figure import BLUE, GREY, drawing
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 sys.path.insert(0, str(HERE.parents[1] / "benchmarks"))
 import history  # noqa: E402  # of the benchmarks
 import performance_words as words  # noqa: E402  # beside this script
+from performance_kernels import factors, kernels, table, waiting  # noqa: E402
+from performance_picture import growth_picture  # noqa: E402
 
 DOCS, PERF = HERE.parent, HERE / "perf"
 YARDSTICK = 82.0  # GFLOP/s of the machine on which the release was measured
@@ -47,7 +46,7 @@ def main() -> None:
     """Write the page and the picture."""
     (DOCS / "performance.md").write_text(page(), encoding="utf-8")
     if (found := load("growth")) is not None:
-        (DOCS / "images" / "growth.png").write_bytes(picture(found))
+        (DOCS / "images" / "growth.png").write_bytes(growth_picture(found))
 
 
 def load(name: str) -> Any:
@@ -70,7 +69,10 @@ def page() -> str:
         (words.MISSED, missed()),
         (words.ACCURACY, accuracy()),
         (words.RELEASE, release()),
+        (words.FACTORS, factors(load("rival"))),
         (words.STEPS, steps()),
+        (words.KERNELS, kernels(rows_of("kernels"))),
+        (words.WAITING, waiting(rows_of("waiting"))),
         (words.PROFILE, profile()),
         (words.COMPILED, compiled()),
         (words.EPOCHS, epochs()),
@@ -79,7 +81,6 @@ def page() -> str:
         (words.DATA, data()),
         (words.INFERENCE, inference()),
         (words.GROWTH, growth()),
-        (words.HISTORY, slower()),
     ]
     return "\n".join(line for head, lines in parts for line in (head, *(lines or [words.NOTHING]), "")).rstrip() + "\n"
 
@@ -96,7 +97,7 @@ def measured() -> list[str]:
 
 
 def bars() -> list[str]:
-    """Each bar of the plan, with what was measured."""
+    """Each goal, with the measured figure."""
     steps = {row["case"]: row for row in rows_of("training")}
     lines = []
     for case, bar in STEP_BARS.items():
@@ -142,11 +143,11 @@ def bars() -> list[str]:
     for key, (name, bar, how, worst) in words.ACCURACY_BARS.items():
         value = worst((row[key] for row in rows_of("accuracy")), default=None)
         lines.append(verdict(f"CMU-MOSI, complete data: {name}, the worst seed", value, bar, how))
-    return table(["Bar", "Wanted", "Measured", "By the table"], lines)
+    return table(["Figure", "Goal", "Measured", "By the table"], lines)
 
 
 def missed() -> list[str]:
-    """Limits under some of the bars."""
+    """Limits under some of the figures."""
     steps = {row["case"]: row for row in rows_of("training")}
     lines = []
     row, released = steps.get("step, bert, table, float32"), rival("evaluation")
@@ -177,7 +178,7 @@ def missed() -> list[str]:
 
 
 def accuracy() -> list[str]:
-    """The main job with all of it."""
+    """A published task with all kernels."""
     keys = "mae", "corr", "acc2_non0", "auilc_mae", "auilc_corr"
     lines = [[f"{row['seed']}", *(f"{row[key]:.3f}" for key in keys)] for row in rows_of("accuracy")]
     found = table(["Seed", "MAE", "Corr", "Acc-2, non-zero", "AUILC MAE", "AUILC Corr"], lines)
@@ -185,8 +186,8 @@ def accuracy() -> list[str]:
 
 
 def verdict(what: str, value: float | None, bar: float, how: str, here: float | None = None) -> list[str]:
-    """A line of the bars: `here`, the value by the release as it was run on the same machine, counts where there is
-    one, and `value`, then that by the table, is told beside it."""
+    """A line of the goals: `here`, the value by the release as it was run on the same machine, counts where there is
+    one; `value`, by the table, stands beside it."""
 
     def shown(value: float) -> str:
         return f"{value:.3g}" if value < 100 else f"{value:.0f}"
@@ -366,47 +367,6 @@ def growth() -> list[str]:
         return []
     lines = [[words.VARIED[what], f"{slope:.2f}"] for what, slope in found["slopes"].items()]
     return ["![Growth](images/growth.png)", "", *table(["What grows", "Slope"], lines)]
-
-
-def slower() -> list[str]:
-    """Cases that became slower than they were."""
-    entries = history.read(PERF / "history.csv")
-    if not entries:
-        return []
-    found = [f"- **{history.told(slow)}**" for slow in history.slowdowns(entries)]
-    cases, commits = ({entry[i] for entry in entries} for i in (3, 1))
-    nothing = f"No case of {len(cases)} takes more than {history.SLOWER} times its best earlier units"
-    return found or [f"{nothing} ({len(commits)} commit{'s' if len(commits) > 1 else ''} so far)."]
-
-
-def picture(found: Row) -> bytes:
-    """Units against each thing that is varied, both on logarithmic scales, with the slope."""
-    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
-
-    slopes = found["slopes"]
-    with drawing((3.0 * len(slopes), 3.0), None, nrows=1, ncols=len(slopes)) as (axes, png):
-        for axis, (what, slope) in zip(np.ravel(axes), slopes.items(), strict=True):
-            rows = [row for row in found["growth"] if row["varied"] == what]
-            values, work = (np.array([row[key] for row in rows], float) for key in ("value", "units"))
-            through = np.exp(np.log(work).mean() + slope * (np.log(values) - np.log(values).mean()))
-            axis.plot(values, through, color=GREY, linewidth=1, linestyle=(0, (4, 3)))
-            axis.plot(values, work, color=BLUE, marker="o", markersize=4.5)
-            axis.set(xscale="log", yscale="log", title=words.VARIED[what], xlabel=f"slope {slope:.2f}")
-            axis.set_xticks(values, [f"{value:g}" for value in values])
-            low, high = work.min(), work.max()
-            axis.set_ylim(low / 1.6, high * 1.6 if high > 4 * low else low * 6.4)
-            axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-            axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-            for side in (axis.xaxis, axis.yaxis):
-                side.set_minor_locator(NullLocator())
-        np.ravel(axes)[0].set_ylabel("yardstick units")
-    return png()
-
-
-def table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
-    """A table of Markdown; nothing where it has no line."""
-    body = [f"| {' | '.join(line)} |" for line in lines]
-    return [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads), *body] if body else []
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 INTRODUCTION = """# What it costs
 
 Rendered by `make bench` from the files in `docs/results/perf/`; no measured figure on this page was typed but those of
-the table of the release. `make bench` measures everything, some 40 minutes on two cores with 8 GB of disk for the
+the table of the release. `make bench` measures everything, some 60 minutes on two cores with 8 GB of disk for the
 largest set; each part has a command of its own, and `make bench-data SAMPLES=1000` a size.
 
 Machines differ and are shared, so every benchmark measures a **yardstick** in the same run: GFLOP/s of a float32 matrix
@@ -11,21 +11,19 @@ product of 2048 x 2048 x 2048, the best of 8. **Units** are seconds times the ya
 matrix product would have taken as long. Only units of different runs can be compared.
 """
 NOTHING = "Not measured yet."
-BARS = """## The bars set beforehand
+BARS = """## Figures and goals
 
 "Times less" is against the authors' release as it was run on this very machine, in turns with ours, in seconds, the
 best of its runs (below). "By the table" is the same against the figures of another machine, in units; units of two
 machines are alike only as far as their memory and vector units keep pace with their matrix product. That accuracy is
 the same with all of it is the matter of [results.md](results.md) and of the tests against the released code.
 """
-MISSED = """### Why some are missed
-
-What stands in the way, where it can be said in numbers:
+MISSED = """### What limits the figures that miss their goal
 """
-ACCURACY = """## Accuracy with all of it
+ACCURACY = """## Accuracy
 
-CMU-MOSI, MiniLM fine-tuned in bf16, complete test data and the area over eleven rates, a run for each seed. The seeds
-of [results.md](results.md) are others, and were trained before the last round of speed.
+CMU-MOSI, MiniLM fine-tuned in bf16, complete test data and the area over eleven rates, a run for each seed.
+[results.md](results.md) has the means of its own seeds.
 """
 ACCURACY_BARS = {  # by metric: its name, the bar, and how it counts
     "mae": ("MAE", 0.95, "at most", max),
@@ -70,9 +68,37 @@ losses take comes on top.
 """
 COMPILED = """### torch.compile
 
-It is not used: it needs a C++ compiler, and time on the first call. One part was tried, in which it can merge many
+It is not used: it needs a C++ compiler, and time on the first call. Measured is the block in which it can merge most
 passes over values: the gate of the temporal module, forward and backward, at the rows of all modalities in a mean batch
-of CMU-MOSI. What all gates of a step would save:
+of CMU-MOSI, and the time that all gates of a step would save:
+"""
+FACTORS = """## What the factor against the release is made of
+
+The release computes all steps of the padding, to 50, 375 and 500 steps. Cropped to the real lengths, its step is that
+much nearer to ours: the quotient of the two rows is padding, and the second row is the rest, such as the kernels below.
+"""
+KERNELS = """## Kernels
+
+The blocks of `mitr.nn` are plain PyTorch. On a CPU, kernels in `mitr.nn.cpu` stand in for some of them, with the same
+outputs and gradients; a GPU and an exported graph take the plain blocks. A whole training step of MITR-DNet with and
+without each kernel, in pairs in one process, text as states at CMU-MOSI's lengths (`bert`: BERT-base, fine-tuned):
+`make bench-kernels` measures one and two threads. Seconds of one thread are those of the processor.
+
+- `dropout` draws fewer random numbers, `attention` adds dropout and true lengths to attention.
+- `temporal` computes the temporal module over valid steps alone, both streams and both views in one call.
+- `encoder` leaves padding out of wide products of the unimodal encoder and folds its first norm into the projections.
+- `bert` computes BERT over valid tokens alone, and keeps less for the backward pass.
+
+`encoder` and `bert` save less than a tenth of a step. They stay because figures above would miss their goal without
+them: `encoder` for the steps on states at CMU-MOSI's lengths; `bert` for the peak memory with
+`--train.keep_memory false`, which would be 12 % higher (`bert, table, float32`).
+"""
+WAITING = """## Threads on a shared machine
+
+Of OpenMP's threads, those that are done spin by default until the others are, and take the processor from them where
+other programs run. mitr asks for threads that sleep instead (`OMP_WAIT_POLICY=PASSIVE`, unless the environment says
+more; it must be imported before PyTorch). A training step, text as states, float32, while other programs kept the two
+cores of the machine busy:
 """
 EPOCHS = """## An epoch
 
@@ -124,7 +150,3 @@ VARIED = {
     "width of text": "Width of text",
     "missing rates": "Missing rates",
 }
-HISTORY = """## Slower than before?
-
-Every run is kept in `docs/results/perf/history.csv`.
-"""

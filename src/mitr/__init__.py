@@ -1,6 +1,12 @@
 """mitr: multimodal sentiment analysis that keeps working when text, audio or vision is missing."""
 
+import os
 from typing import TYPE_CHECKING
+
+# OpenMP's threads sleep while they wait. By default they spin, which takes the processor from the threads that they
+# wait for where other programs run (docs/performance.md). OpenMP reads this when PyTorch is first imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 
 from mitr.errors import MitrError
 from mitr.version import VERSION as __version__

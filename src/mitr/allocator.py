@@ -1,4 +1,4 @@
-"""What the C library does with memory that is free again."""
+"""Whether the C library keeps memory that a training step freed."""
 
 import ctypes
 import os
@@ -10,17 +10,17 @@ FEW = 1 << 20
 
 
 def keep_memory(keep: bool = True) -> bool:
-    """Have freed memory kept for the next step, instead of given back and asked for again, page by page.
+    """Keep freed memory for the next step, instead of returning it to the system and asking for it again.
 
-    Kept, it leaves holes between what is still used; given back, all its pages cost time again (docs/performance.md
-    has what a step with BERT holds and takes). It is for the whole process, and left alone where the environment says
-    how (MALLOC_..., GLIBC_TUNABLES).
+    Kept memory leaves holes between blocks in use, so that the peak is higher; pages that were returned cost time again
+    (docs/performance.md has time and peak of a step). The setting is that of the whole process, and nothing is changed
+    if the environment has a setting (MALLOC_..., GLIBC_TUNABLES).
 
     Args:
-        keep: False: of all that is taken from now on, give back blocks of 1 MB or more as soon as they are free.
+        keep: False: blocks of 1 MB or more, allocated from now on, are returned as soon as they are free.
 
     Returns:
-        Whether it is so: only glibc can.
+        Whether the setting was made: only glibc has it.
     """
     if any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ):
         return False

@@ -11,8 +11,8 @@ WIDE = 256  # features from which a matrix product is worth sharing among cores
 def use_threads(asked: int, dims: Mapping[str, int]) -> None:
     """Set PyTorch's threads.
 
-    Small layers lose more by waiting for each other than they gain, and on a busy machine much more: the same epoch
-    took 2 s on one thread and 8 to 145 s on two.
+    Small layers lose more by waiting for each other than they gain. While they wait, threads sleep (`mitr.__init__`),
+    so that a machine with other work slows two threads down little more than one; docs/performance.md has figures.
 
     Args:
         asked: the number of threads; 0: one if every modality is narrow, else PyTorch's own choice.

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mitr.batches.hiding import hide
-from mitr.batches.views import Batch, Steps, all_missing, to_device, trimmed
+from mitr.batches.views import Batch, Steps, all_missing, in_front, to_device, trimmed
 from mitr.missing import masks
 from mitr.missing.masks import Mask
 
@@ -151,3 +151,14 @@ def test_padding_of_a_whole_batch_is_cut() -> None:
     assert [part.shape[1] for part in cut[:4]] == [3] * 4
     assert cut.summary is steps.summary
     assert trimmed(hide_one(features(), mask([1] * 4, [1] * 4, absent=[1, 1]))).valid.shape == (2, 2)
+
+
+def test_valid_steps_move_to_the_front_in_their_order() -> None:
+    valid = bools([0, 1, 0, 1], [0] * 4, [1] * 4)
+    values = torch.arange(24.0).view(3, 4, 2)
+    moved = in_front(Steps(values, valid, valid & (values[:, :, 0] != 6), valid, values[:, 0]))
+    assert moved.valid.tolist() == [[True, True, False, False], [False] * 4, [True] * 4]
+    assert moved.values[0].tolist() == [[2, 3], [6, 7], [0, 0], [0, 0]]
+    assert torch.equal(moved.values[2], values[2])
+    assert moved.available[0].tolist() == [True, False, False, False]
+    assert moved.summary is not None

@@ -10,6 +10,8 @@ from mitr.losses.task import Classification
 from mitr.models.mitr_dnet import MitrDNet, MitrDNetOptions
 from mitr.models.network import Network
 from mitr.models.registry import build_model
+from mitr.nn.cpu.switch import without
+from mitr.nn.temporal import NormalisedLinear
 from mitr.testing.models import LABELS, ModelContract, close, leave_nothing_out, moved
 from mitr.testing.views import ALL_PRESENT, DIMS, LENGTHS, choose, drop_half, make_view, take_away, targets
 
@@ -305,3 +307,30 @@ def test_two_views_at_once_are_each_what_they_are_alone(
         assert (ours.grad is None) == (theirs.grad is None)
         if ours.grad is not None:
             close(ours.grad, theirs.grad, 1e-4)
+
+
+@pytest.mark.parametrize("reversal", ["time", "channel"])
+def test_plain_blocks_learn_what_kernels_learn(monkeypatch: pytest.MonkeyPatch, reversal: str) -> None:
+    leave_nothing_out(monkeypatch)
+    complete = make_view(LENGTHS)
+    incomplete = take_away(drop_half(complete), "audio", [0, 3])
+    fast, plain = (made(reversal=reversal).double().train() for _ in range(2))
+    for layer in (*fast.modules(), *plain.modules()):
+        if isinstance(layer, NormalisedLinear):
+            layer.dropout = 0.0  # the kernel scales what it would keep
+    views = [
+        {m: steps._replace(values=steps.values.double()) for m, steps in view.items()}
+        for view in (complete, incomplete)
+    ]
+    prediction, terms = fast.losses(*views, targets(LABELS))
+    with without():
+        expected, expected_terms = plain.losses(*views, targets(LABELS))
+    torch.testing.assert_close(prediction, expected)
+    torch.testing.assert_close(terms, expected_terms)
+    for losses in (terms, expected_terms):
+        torch.stack(list(losses.values())).sum().backward()
+    for (name, ours), theirs in zip(fast.named_parameters(), plain.parameters(), strict=True):
+        gradient, wanted = (torch.zeros_like(p) if p.grad is None else p.grad for p in (ours, theirs))
+        torch.testing.assert_close(gradient, wanted, rtol=1e-6, atol=1e-8, msg=name)
+    for ours, theirs in zip(fast.buffers(), plain.buffers(), strict=True):
+        torch.testing.assert_close(ours, theirs)

@@ -1,15 +1,25 @@
 """The unimodal encoder: positions by hand, and what a step may see."""
 
 import math
+from collections.abc import Iterator
+from contextlib import nullcontext
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from mitr.nn import attention, unimodal
-from mitr.nn.unimodal import UnimodalEncoder, ends_of, sinusoids
+from mitr.nn.cpu import encoder as kernel
+from mitr.nn.cpu.switch import without
+from mitr.nn.unimodal import UnimodalEncoder, sinusoids
 
 ALL = torch.ones(1, 5, dtype=torch.bool)
+
+
+@pytest.fixture(autouse=True, params=["plain", "kernel"])
+def _block(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Each test runs with the plain block and with the kernel."""
+    with without("encoder") if request.param == "plain" else nullcontext():
+        yield
 
 
 def made(dim: int = 6, **options: object) -> UnimodalEncoder:
@@ -86,7 +96,7 @@ def test_the_layer_is_pytorchs_over_scaled_input_with_positions() -> None:
 def test_wide_and_narrow_give_what_a_plain_layer_gives(
     monkeypatch: pytest.MonkeyPatch, dim: int, wide: int, causal: bool, training: bool
 ) -> None:
-    monkeypatch.setattr(unimodal, "WIDE", wide)
+    monkeypatch.setattr(kernel, "WIDE", wide)
     encoder = unusual(dim, causal=causal).double().train(training)
     x = torch.randn(3, 5, dim, dtype=torch.double, requires_grad=True)
     valid = torch.arange(5)[None] < torch.tensor([3, 0, 5])[:, None]
@@ -98,33 +108,6 @@ def test_wide_and_narrow_give_what_a_plain_layer_gives(
     gradients = (torch.autograd.grad((out * weights).sum(), wanted) for out in (ours, expected))
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other)
-
-
-def test_samples_end_behind_their_last_step() -> None:
-    valid = torch.tensor([[1, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0], [1, 1, 1, 1]], dtype=torch.bool)
-    assert ends_of(valid) == [2, 3, 1, 4]
-
-
-@pytest.mark.parametrize("learns", [True, False])
-def test_true_lengths_are_attended_in_training_alone(monkeypatch: pytest.MonkeyPatch, learns: bool) -> None:
-    asked: list[object] = []
-    original = attention.attended
-
-    def spied(*parts: object) -> torch.Tensor:
-        asked.append(parts[-1])
-        return original(*parts)
-
-    monkeypatch.setattr(attention, "attended", spied)
-    valid = torch.arange(5)[None] < torch.tensor([3, 5])[:, None]
-    with torch.set_grad_enabled(learns):
-        made().train(learns)(torch.randn(2, 5, 6), valid)
-    assert asked == ([[3, 5]] if learns else [])
-
-
-def test_only_the_wide_leaves_padding_out() -> None:
-    x, valid = torch.randn(1, 5, unimodal.WIDE), torch.arange(5)[None] < 3
-    assert not made(unimodal.WIDE)(x, valid)[0, 3:].any()
-    assert made(unimodal.WIDE - 1)(x[..., 1:], valid)[0, 3:].any()
 
 
 @pytest.mark.parametrize("causal", [True, False])

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 from mitr.batches.views import Steps, with_cls, without_cls
 from mitr.config import TextConfig
 from mitr.errors import MitrError
+from mitr.nn.cpu.switch import without
 from mitr.nn.dropout import Dropout
 from mitr.text.encoder import TextEncoder
 from mitr.text.state_cache import TEXT_STATES
@@ -286,8 +288,9 @@ def test_steps_that_are_left_out_cost_nothing_and_change_nothing(monkeypatch: py
         encoder.model.embeddings, "forward", lambda *a, **k: (read.append(k["input_ids"].numel()), inner(*a, **k))[1]
     )
     found = []
-    for encoder.packed in (True, False):
-        states = encoder._encode(steps.values, valid)[valid]
+    for kernel in (True, False):
+        with nullcontext() if kernel else without("bert"):
+            states = encoder._encode(steps.values, valid)[valid]
         encoder.zero_grad()
         states.square().sum().backward()
         found.append((states.detach(), {n: p.grad.clone() for n, p in encoder.named_parameters()}))
@@ -305,6 +308,17 @@ def test_an_encoder_that_learns_reads_under_dropout() -> None:
     assert not torch.equal(one, other)
     assert torch.equal(*(encoder.eval()(steps).values for _ in range(2)))
     assert {type(m) for m in encoder.modules() if isinstance(m, torch.nn.Dropout)} == {Dropout}
+
+
+def test_absent_texts_read_as_padding_change_nothing() -> None:
+    encoder = TextEncoder(TextConfig(finetune=True)).eval()
+    steps = batch()
+    chosen = encoder._each_read(steps)
+    with without("bert"):
+        states = encoder._each_read(steps)
+    torch.testing.assert_close(states[steps.valid], chosen[steps.valid], rtol=1e-4, atol=1e-4)
+    assert not states[~steps.present].any()
+    assert not chosen[~steps.present].any()
 
 
 def test_an_encoder_that_was_just_loaded_drops_nothing() -> None:

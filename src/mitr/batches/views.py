@@ -129,7 +129,8 @@ def with_cls(steps: Steps) -> Steps:
 
 def in_front(steps: Steps) -> Steps:
     """Move the valid steps of each sample to its front, in their order: models take padding to be behind."""
-    order = steps.valid.int().argsort(dim=1, descending=True, stable=True)
+    step = torch.arange(steps.valid.shape[1], device=steps.valid.device)
+    order = torch.where(steps.valid, step, step + steps.valid.shape[1]).argsort(dim=1)  # no two keys are alike
     valid, available, content = (part.gather(1, order) for part in steps[1:4])
     values = steps.values.gather(1, order[:, :, None].expand_as(steps.values)) * valid[:, :, None]
     return Steps(values, valid, available, content, steps.summary)

@@ -1,8 +1,6 @@
 """A network as two graphs, text encoder and model, and how they are written as ONNX."""
 
-import builtins
 import logging
-import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -14,21 +12,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mitr.batches.views import Steps, all_missing, without_cls
+from mitr.batches.views import Steps, all_missing, in_front, without_cls
 from mitr.data.schema import MODALITIES, Modality
 from mitr.errors import MitrError
-from mitr.export.padded import OPSET, padded, take
 from mitr.models.network import Network
+from mitr.nn.onnx import OPSET
 from mitr.text.encoder import TextEncoder
 
 MASKS = ("valid", "available")
-FOREIGN = ("torch", "transformers", "builtins")  # modules that know how to be exported
-FAR = 1 << 30  # more steps than a text has
 LARGEST_FILE = 1 << 30  # bytes of weights that one ONNX file holds; beyond two such files it could not be one
 
 
 class TextGraph(nn.Module):
-    """The text encoder: token ids and masks to states, the hidden tokens treated as the run treats them."""
+    """The text encoder: token ids and masks to states, the hidden tokens treated as the run treats them.
+
+    Attributes:
+        longest: text that the encoder has positions for, in tokens.
+    """
 
     inputs = ("text_ids", "text_valid", "text_available")
     outputs = ("text_values",)
@@ -36,6 +36,7 @@ class TextGraph(nn.Module):
     def __init__(self, text: TextEncoder):
         super().__init__()
         self.model, self.unknown, self.skip_hidden = text.model, text.unknown, text.skip_hidden
+        self.longest = int(text.model.config.max_position_embeddings)
 
     def forward(self, ids: Tensor, valid: Tensor, available: Tensor) -> Tensor:
         """(B, T) int64 and masks (B, T) bool -> states (B, T, D), zero where nothing is read."""
@@ -64,7 +65,7 @@ class ModelGraph(nn.Module):
 
     def __init__(self, network: Network, dims: dict[str, int]):
         super().__init__()
-        self.model = padded(network.model)
+        self.model = network.model
         self.dims = {m: dims[m] for m in MODALITIES if m in dims}
         self.encoded = network.text is not None
         self.special_tokens = network.special_tokens or self.encoded
@@ -89,7 +90,7 @@ class ModelGraph(nn.Module):
             values = torch.where(available[:, :, None], values, 0.0)
         if not self.special_tokens:
             return Steps(values, valid, available, valid)
-        # without [CLS] one step must be left: a graph finds something true in a mask of no steps
+        # without [CLS] one step must be left: in a mask of no steps, a graph's `any` is true
         values, valid, available = (one_step_more(part) for part in (values, valid, available))
         step = torch.arange(valid.shape[1])[None]
         content = (step > 0) & (step < valid.sum(dim=1, keepdim=True) - 1)
@@ -114,14 +115,6 @@ def one_step_more(x: Tensor) -> Tensor:
     return torch.cat([x, torch.zeros_like(x[:, :1])], dim=1)
 
 
-def in_front(steps: Steps) -> Steps:
-    """`mitr.text.encoder.in_front`, with a sort that a graph can have: no two keys are alike."""
-    step = torch.arange(steps.valid.shape[1])[None]
-    order = torch.where(steps.valid, step, step + FAR).argsort(dim=1)
-    valid, available, content = (part.gather(1, order) for part in steps[1:4])
-    return Steps(take(steps.values, order) * valid[:, :, None], valid, available, content, steps.summary)
-
-
 def write_graph(graph: TextGraph | ModelGraph, path: Path, what: str, folded: bool = False) -> None:
     """Write a graph as ONNX, with batch and lengths left open.
 
@@ -137,12 +130,12 @@ def write_graph(graph: TextGraph | ModelGraph, path: Path, what: str, folded: bo
     if not (find_spec("onnx") and find_spec("onnxscript")):
         raise MitrError("an export needs the packages onnx and onnxscript: pip install 'mitr[onnx]'")
     try:
-        with quietly(), open_sizes(graph), torch.no_grad():
+        with quietly(), torch.no_grad():
+            shapes = _open_shapes(graph)
             program = torch.onnx.export(
-                graph.eval(),
-                graph.examples(),
+                torch.export.export(graph.eval(), graph.examples(), dynamic_shapes=shapes),
                 dynamo=True,
-                dynamic_shapes=_open_shapes(graph),
+                dynamic_shapes=shapes,  # names them
                 input_names=graph.inputs,
                 output_names=graph.outputs,
                 opset_version=OPSET,
@@ -169,30 +162,11 @@ def quietly() -> Iterator[None]:
         logging.disable(before)
 
 
-@contextmanager
-def open_sizes(graph: nn.Module) -> Iterator[None]:
-    """Let `len` and `max` in the modules of a graph's classes give sizes that stay open.
-
-    Python wants plain integers of both, which would fix the number of samples that an exported graph takes.
-    """
-    places = {kind.__module__ for part in graph.modules() for kind in type(part).__mro__}
-    modules = [sys.modules[name] for name in places if name.partition(".")[0] not in FOREIGN]
-    own = {"len": _size, "max": _largest}
-    changed = [(module, name) for module in modules for name in own if name not in vars(module)]
-    for module, name in changed:
-        setattr(module, name, own[name])
-    try:
-        yield
-    finally:
-        for module, name in changed:
-            delattr(module, name)
-
-
 def _open_shapes(graph: TextGraph | ModelGraph) -> Any:
     """Batch and lengths of the inputs, by name; the model takes its inputs as one argument."""
-    batch = torch.export.Dim("batch", min=1)
+    batch, longest = torch.export.Dim("batch", min=1), graph.longest if isinstance(graph, TextGraph) else None
     modalities = [name.partition("_")[0] for name in graph.inputs]
-    steps = {m: torch.export.Dim(f"{m}_steps", min=1) for m in modalities}
+    steps = {m: torch.export.Dim(f"{m}_steps", min=1, max=longest) for m in modalities}
     shapes = tuple({0: batch, 1: steps[m]} for m in modalities)
     return shapes if isinstance(graph, TextGraph) else (shapes,)
 
@@ -218,16 +192,6 @@ def _reason(error: BaseException) -> str:
         error = error.__cause__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
-
-
-def _size(x: Any) -> Any:
-    return x.shape[0] if isinstance(x, Tensor) else builtins.len(x)
-
-
-def _largest(*values: Any, **options: Any) -> Any:
-    if any(isinstance(value, torch.SymInt) for value in values):
-        return torch.sym_max(*values)
-    return builtins.max(*values, **options)
 
 
 def dims_of(network: Network, modalities: Mapping[str, Modality]) -> dict[str, int]:

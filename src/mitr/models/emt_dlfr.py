@@ -231,7 +231,7 @@ class Exchange(nn.Module):
         self, context: Tensor, local: dict[str, Tensor], valid: dict[str, Tensor]
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """G (B, M, D), sequences (B, T, D) and masks (B, T) bool by modality -> the new G and the new sequences."""
-        local = {m: x + interleaved_sinusoids(x.shape[1], x.shape[2]).to(x) for m, x in local.items()}
+        local = {m: x + interleaved_sinusoids(x.shape[1], x.shape[2], x.device).to(x) for m, x in local.items()}
         masks = {m: attention_mask(inside) for m, inside in valid.items()}
         there = torch.stack([inside.any(dim=1) for inside in valid.values()], dim=1)  # (B, modalities)
         for _ in range(self.layers):
@@ -276,7 +276,8 @@ def linear_unless_equal(dim: int, out: int, bias: bool = True) -> nn.Module:
     return nn.Identity() if dim == out else nn.Linear(dim, out, bias)
 
 
-def interleaved_sinusoids(steps: int, dim: int) -> Tensor:
+def interleaved_sinusoids(steps: int, dim: int, device: torch.device | None = None) -> Tensor:
     """(T, D) positions from 0 on for an even D: sine, cosine, sine, ... of p 10000^(-2k/D) (Vaswani et al. 2017)."""
-    angle = torch.arange(steps)[:, None] * 10000 ** (-torch.arange(0, dim, 2) / dim)  # (T, D/2)
+    step, feature = torch.arange(steps, device=device), torch.arange(0, dim, 2, device=device)
+    angle = step[:, None] * 10000 ** (-feature / dim)  # (T, D/2)
     return torch.stack([angle.sin(), angle.cos()], dim=2).flatten(1)

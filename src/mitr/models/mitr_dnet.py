@@ -157,20 +157,17 @@ class MitrDNet(Model[MitrDNetOptions]):
         return first, second
 
     def sequences(self, modality: str, views: list[Steps]) -> list[Tensor]:
-        """The states (B, T, D) of a modality's steps in each view; views with the same valid steps share one pass."""
-        first = views[0].valid
-        if any(not torch.equal(first, steps.valid) for steps in views[1:]):
-            return [self.sequences(modality, [steps])[0] for steps in views]
-        values = torch.cat([steps.values for steps in views]) if len(views) > 1 else views[0].values
-        encoded = self.encoder[modality](values, first.repeat(len(views), 1)).chunk(len(views))  # (B, T, d_m) each
+        """The states (B, T, D) of a modality's steps in each view; all views have as many steps."""
+        values, valid = (torch.cat(each) for each in zip(*(steps[:2] for steps in views), strict=True))
+        encoded = self.encoder[modality](values, valid).unflatten(0, (len(views), -1)).unbind()  # (B, T, d_m) each
         temporal = self.temporal[modality]
         assert isinstance(temporal, BidirectionalTemporal)
-        return temporal.of_views(encoded, first)
+        return temporal.of_views(encoded, [steps.valid for steps in views])
 
     def _states(self, views: list[View]) -> list[States]:
         of_views = {m: self.sequences(m, [view[m] for view in views]) for m in self.dims}
         sequences = [{m: of_views[m][i] for m in self.dims} for i in range(len(views))]
-        # small from here on: in bf16 a step would not be faster, and a score would have two or three digits
+        # small tensors from here on: in bf16 a step would not be faster, and a score would have two or three digits
         with torch.autocast(next(iter(sequences[0].values())).device.type, enabled=False):
             pooled = [self._pooled(*pair) for pair in zip(views, sequences, strict=True)]
             fused, predictions = self._fused([parts["pooled"] for parts in pooled])
@@ -193,7 +190,7 @@ class MitrDNet(Model[MitrDNetOptions]):
 
     def _fused(self, pooled: list[dict[str, Tensor]]) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
         """f and the prediction of each view, from its z_m."""
-        views, samples = len(pooled), len(next(iter(pooled[0].values())))
+        views, samples = len(pooled), next(iter(pooled[0].values())).shape[0]
         z = [
             torch.cat([own[m] if m in own else self.absence[m].expand(samples, -1) for own in pooled])
             for m in MODALITIES

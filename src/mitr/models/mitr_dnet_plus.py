@@ -108,7 +108,7 @@ class MitrDNetPlus(Model[MitrDNetPlusOptions]):
             text = view["text"]
             there = (text.available & text.valid).any(dim=1, keepdim=True)
             parts.append((self.summary(summary_of(text))[:, None], there))
-        first = self.token.expand(len(parts[0][0]), 1, -1)
+        first = self.token.expand(parts[0][0].shape[0], 1, -1)
         tokens = torch.cat([first, *(tokens for tokens, _ in parts)], dim=1)  # (B, all steps and some more, D)
         there = torch.cat([torch.ones_like(first[:, :, 0], dtype=torch.bool), *(mask for _, mask in parts)], dim=1)
         for layer in self.layers:

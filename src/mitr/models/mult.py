@@ -104,7 +104,7 @@ class MulT(Model[MultOptions]):
             others = [n for n in self.dims if n != m]
             read = [self.cross[f"{m}_reads_{n}"](values[m], valid[m], values[n], valid[n]) for n in others]
             joined = self.memory[m](torch.cat(read or [values[m]], dim=2), valid[m])  # (B, T, 2 D)
-            samples = torch.arange(len(joined), device=joined.device)
+            samples = torch.arange(joined.shape[0], device=joined.device)
             last = joined[samples, (valid[m].sum(dim=1) - 1).clamp(min=0)]
             found[m] = torch.where(valid[m].any(dim=1)[:, None], last, self.absence[m].to(last.dtype))
         return found

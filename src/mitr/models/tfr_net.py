@@ -31,7 +31,7 @@ from mitr.models.crossmodal import CrossmodalOptions
 from mitr.models.options import choice, dropout_rate, kernel, size, weight
 from mitr.nn.crossmodal import CrossmodalEncoder, StepProjection
 from mitr.nn.dropout import dropout
-from mitr.nn.masked import RowBatchNorm
+from mitr.nn.masked import MaskedBatchNorm
 from mitr.nn.recurrent import Recurrent
 
 
@@ -134,7 +134,7 @@ class TFRNet(Model[TfrNetOptions]):
         hidden = {m: getattr(o, f"{m}_hidden") for m in dims}
         self.summary = nn.ModuleDict({m: GatedSummary(aligned, hidden[m], o.recurrent_layers) for m in dims})
         self.absence = nn.ParameterDict({m: nn.Parameter(torch.zeros(hidden[m])) for m in dims})
-        self.head_norm = RowBatchNorm(sum(hidden.values()))
+        self.head_norm = MaskedBatchNorm(sum(hidden.values()))
         self.head_in = nn.Linear(sum(hidden.values()), o.head)
         self.head_out = nn.Linear(o.head, self.task.outputs)
 

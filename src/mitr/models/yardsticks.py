@@ -44,7 +44,7 @@ class Solved(Model[ModelOptions]):
 
     def features(self, view: View) -> Tensor:
         """A view -> (B, F)."""
-        return next(iter(view.values())).values.new_zeros((len(next(iter(view.values())).valid), 0))
+        return next(iter(view.values())).values.new_zeros((next(iter(view.values())).valid.shape[0], 0))
 
     def forward(self, view: View) -> Tensor:
         """A view -> predictions (B,)."""
@@ -61,6 +61,10 @@ class MeanLabel(Solved):
     def solutions(self, features: np.ndarray, labels: np.ndarray) -> Sequence[tuple[np.ndarray, float]]:
         """One candidate."""
         return [(np.zeros(0), float(labels.mean()))]
+
+    def forward(self, view: View) -> Tensor:
+        """A view -> predictions (B,)."""
+        return self.bias.expand(next(iter(view.values())).valid.shape[0])
 
 
 class Ridge(Solved):

@@ -79,7 +79,7 @@ class CrossmodalEncoder(nn.Module):
         """(B, T, D), scaled by the root of D and with positions."""
         scaled = math.sqrt(x.shape[2]) * x
         if self.positions != "none":
-            table = sinusoids(x.shape[1], x.shape[2]).to(x)  # (T, D)
+            table = sinusoids(x.shape[1], x.shape[2], x.device).to(x)  # (T, D)
             scaled = scaled + (table if self.positions == "all" else table * (x[:, :, :1] != 0))
         return dropout(scaled, self.dropouts.embedding, self.training)
 
@@ -132,7 +132,7 @@ def crossmodal_mask(valid: Tensor, source: Tensor) -> Tensor:
     Query t sees context steps up to t plus the difference of the true lengths; a sample without context sees its first
     step, which is never used.
     """
-    steps = torch.arange(max(valid.shape[1], source.shape[1]), device=valid.device)
+    asking, asked = (torch.arange(mask.shape[1], device=mask.device) for mask in (valid, source))
     ahead = (source.sum(dim=1) - valid.sum(dim=1)).abs()[:, None, None]  # (B, 1, 1)
-    earlier = steps[None, None, : source.shape[1]] <= steps[None, : valid.shape[1], None] + ahead
+    earlier = asked[None, None] <= asking[None, :, None] + ahead
     return attention_mask(source) & earlier

@@ -1,136 +1,19 @@
-"""Dropout that draws fewer random numbers: on a CPU they cost more than the rest of it.
+"""Dropout, by PyTorch's own or by the kernel for CPUs."""
 
-A small rate draws the gaps between dropped values instead of a number for each value; a larger one draws 16 bits for
-each. The rates are exact to 1 / 65536, and what remains is scaled by the true share.
-"""
-
-import math
-from typing import Any
-
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-RARE = 0.05  # rates up to which gaps are drawn
-FEW = 4096  # values below which PyTorch's own is as fast
-LEVELS = 1 << 16
-SURE = 8.0  # standard deviations by which more gaps are drawn than are needed on average
+from mitr.nn.cpu import dropout as kernel
+from mitr.nn.cpu.switch import used
 
 
 def dropout(x: Tensor, rate: float, training: bool) -> Tensor:
-    """`F.dropout`: in training, each value becomes 0 with probability `rate`, and the others grow to make up for it."""
+    """In training, each value becomes 0 with probability `rate`, and the others grow to make up for it."""
     if not training or rate == 0:
         return x
-    if not drawn_here(x.device, x.numel(), rate):
-        return F.dropout(x, rate)
-    left: Tensor = _Sparse.apply(x, rate) if rate <= RARE else _Dense.apply(x, rate)
-    return left
-
-
-def relu_dropout(x: Tensor, rate: float, training: bool) -> Tensor:
-    """`dropout(F.relu(x), rate, training)`; for a small rate in fewer passes over the values."""
-    if training and rate <= RARE and drawn_here(x.device, x.numel(), rate):
-        left: Tensor = _SparseRelu.apply(x, rate)
-        return left
-    return dropout(F.relu(x), rate, training)
-
-
-def drawn_here(device: torch.device, count: int, rate: float) -> bool:
-    """Whether dropout of so many values is done by this module, and not by PyTorch's own."""
-    return device.type == "cpu" and count >= FEW and 0 < round(rate * LEVELS) < LEVELS
-
-
-class _Dense(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, rate: float) -> Tensor:
-        kept = kept_values(x, rate)
-        ctx.save_for_backward(kept)
-        ctx.scale = scale_of(rate)
-        return _kept(x, kept, ctx.scale)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (kept,) = ctx.saved_tensors
-        return _kept(gradients[0], kept, ctx.scale), None
-
-
-class _Sparse(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, rate: float) -> Tensor:
-        places = dropped(x.numel(), rate)
-        ctx.save_for_backward(places)
-        ctx.scale = 1 / (1 - rate)
-        return _emptied(x, places, ctx.scale)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (places,) = ctx.saved_tensors
-        return _emptied(gradients[0], places, ctx.scale), None
-
-
-class _SparseRelu(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, rate: float) -> Tensor:
-        ctx.scale = 1 / (1 - rate)
-        out = emptied_(x.contiguous().relu().mul_(ctx.scale), rate)
-        ctx.save_for_backward(out)
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (out,) = ctx.saved_tensors  # positive where nothing was dropped or below 0
-        return torch.ops.aten.threshold_backward(gradients[0], out, 0).mul_(ctx.scale), None
-
-
-def kept_or_dropped(x: Tensor, rate: float) -> Tensor:
-    """For each value of x a number that is negative with probability `rate`, else positive; of x's type."""
-    return _bits(x).to(torch.float32).sub_(_threshold(rate) - 0.5).to(x.dtype)
-
-
-def kept_values(x: Tensor, rate: float) -> Tensor:
-    """Which values of x dropout leaves, bool of x's shape."""
-    return _bits(x) >= _threshold(rate)
-
-
-def scale_of(rate: float) -> float:
-    """How much those that are kept grow."""
-    return LEVELS / (LEVELS - round(rate * LEVELS))
-
-
-def _bits(x: Tensor) -> Tensor:
-    bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device).random_(-(2**63), None).view(torch.int16)
-    return bits[: x.numel()].view(x.shape)
-
-
-def _threshold(rate: float) -> int:
-    return round(rate * LEVELS) - LEVELS // 2
-
-
-def emptied_(x: Tensor, rate: float) -> Tensor:
-    """In place, each value of a contiguous x becomes 0 with probability `rate`; the others do not grow."""
-    if not drawn_here(x.device, x.numel(), rate):
-        return x.masked_fill_(torch.rand_like(x) < rate, 0)
-    x.view(-1)[dropped(x.numel(), rate)] = 0
-    return x
-
-
-def dropped(count: int, rate: float) -> Tensor:
-    """Which of `count` values on a CPU are dropped, ascending; the gaps between them are geometrically distributed."""
-    mean = count * rate
-    enough = int(mean + SURE * math.sqrt(mean)) + 16
-    gaps = torch.rand(enough, dtype=torch.float64).neg_().log1p_().div_(math.log1p(-rate)).floor_()
-    places = gaps.to(torch.int64).add_(1).cumsum(0).sub_(1)
-    return places[places < count]
-
-
-def _kept(x: Tensor, kept: Tensor, scale: float) -> Tensor:
-    return kept.to(x.dtype).mul_(scale).mul_(x)
-
-
-def _emptied(x: Tensor, places: Tensor, scale: float) -> Tensor:
-    out = (x * scale).contiguous()
-    out.view(-1)[places] = 0
-    return out
+    if used("dropout", x.device) and kernel.pays(x.numel(), rate):
+        return kernel.dropout(x, rate)
+    return F.dropout(x, rate)
 
 
 class Dropout(nn.Dropout):
@@ -139,3 +22,11 @@ class Dropout(nn.Dropout):
     def forward(self, input: Tensor) -> Tensor:
         """Values of any shape."""
         return dropout(input, self.p, self.training)
+
+
+def replace_dropout(model: nn.Module) -> None:
+    """Replace every `nn.Dropout` in a model, such as one of Hugging Face's, by `Dropout`."""
+    for parent in list(model.modules()):
+        for name, child in parent.named_children():
+            if type(child) is nn.Dropout:
+                setattr(parent, name, Dropout(child.p).train(child.training))

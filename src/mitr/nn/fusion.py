@@ -34,7 +34,7 @@ class TransformerFusion(nn.Module):
 
 
 class MeanFusion(nn.Module):
-    """The mean of the three, to see what TF is worth."""
+    """The mean of the three modalities, for an ablation of TF."""
 
     def forward(self, text: Tensor, audio: Tensor, vision: Tensor) -> Tensor:
         """Three (B, D) -> (B, D)."""
@@ -56,16 +56,16 @@ class FusionBranch(nn.Module):
         self.cross_adapter = Adapter(dim, 64)
         self.scale = nn.Parameter(torch.ones(1))
 
-    def meet_text(self, own: Tensor, text: Tensor, position: Tensor) -> Tensor:
-        """SA(own + position + text) + own, all (B, S, D)."""
-        x = own + position + text
+    def meet_text(self, state: Tensor, text: Tensor, position: Tensor) -> Tensor:
+        """SA(state + position + text) + state, all (B, S, D)."""
+        x = state + position + text
         x = x + dropout(self.self_attention(x, x), 0.1, self.training)
-        return x + self.feed(x) + own
+        return x + self.feed(x) + state
 
-    def forward(self, own: Tensor, other: Tensor) -> Tensor:
-        """AD(h) + MLP(h) + h + X(h, other), all (B, S, D)."""
-        crossed = self.cross_attention(self.query_norm(own), self.context_norm(other))
-        return self.adapter(own) + self.mlp(own) + own + self.scale * self.cross_adapter(crossed)
+    def forward(self, state: Tensor, other: Tensor) -> Tensor:
+        """AD(state) + MLP(state) + state + X(state, other), all (B, S, D)."""
+        crossed = self.cross_attention(self.query_norm(state), self.context_norm(other))
+        return self.adapter(state) + self.mlp(state) + state + self.scale * self.cross_adapter(crossed)
 
 
 class Adapter(nn.Module):

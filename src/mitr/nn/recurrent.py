@@ -1,11 +1,14 @@
 """LSTMs and GRUs over true lengths.
 
-Padding follows the steps of a sample, so no state that counts has seen it, and nothing needs to be packed: on a CPU
+Padding follows the steps of a sample, so no valid state has seen it, and sequences need not be packed: on a CPU
 PyTorch trains packed sequences two to ten times more slowly.
 """
 
 import torch
 from torch import Tensor, nn
+
+from mitr.nn import onnx
+from mitr.nn.masked import at_steps, mirrored
 
 
 class Recurrent(nn.Module):
@@ -14,7 +17,7 @@ class Recurrent(nn.Module):
     Args:
         dim: D of the input.
         width: W, of the states of each direction.
-        bidirectional: a second one reads each sample backwards, from its own last step.
+        bidirectional: a second cell reads each sample backwards, from its last valid step.
         cell: `nn.LSTM` or `nn.GRU`.
     """
 
@@ -28,19 +31,18 @@ class Recurrent(nn.Module):
 
         The last states, one a direction, have seen all steps of a sample; they are zero where it has none.
         """
-        step = torch.arange(x.shape[1], device=x.device)[None]  # (1, T)
-        inside = (step < lengths[:, None])[:, :, None]  # (B, T, 1)
+        inside = torch.arange(x.shape[1], device=x.device)[None] < lengths[:, None]  # (B, T)
         last = (lengths - 1).clamp(min=0)[:, None]  # (B, 1)
-        states = self.ahead(x)[0] * inside
-        ends = _at(states, last)
+        states = _states(self.ahead, x) * inside[:, :, None]
+        ends = at_steps(states, last)
         if self.back is not None:
-            mirrored = torch.where(inside[:, :, 0], last - step, step)
-            reverse = self.back(_at(x, mirrored))[0] * inside
-            states = torch.cat([states, _at(reverse, mirrored)], dim=2)
-            ends = torch.cat([ends, _at(reverse, last)], dim=2)
+            mirror = mirrored(inside)
+            reverse = _states(self.back, at_steps(x, mirror)) * inside[:, :, None]
+            states = torch.cat([states, at_steps(reverse, mirror)], dim=2)
+            ends = torch.cat([ends, at_steps(reverse, last)], dim=2)
         return states, ends[:, 0]
 
 
-def _at(x: Tensor, steps: Tensor) -> Tensor:
-    """(B, T, D) and (B, S) indices of steps -> (B, S, D)."""
-    return x.gather(1, steps[:, :, None].expand(-1, -1, x.shape[2]))
+def _states(cell: nn.LSTM | nn.GRU, x: Tensor) -> Tensor:
+    """(B, T, D) -> (B, T, W)."""
+    return onnx.recurrent(cell, x) if torch.compiler.is_exporting() else cell(x)[0]

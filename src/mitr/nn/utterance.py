@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from mitr.batches.views import Steps
 from mitr.nn.dropout import dropout
-from mitr.nn.masked import RowBatchNorm, masked_mean, put_rows
+from mitr.nn.masked import MaskedBatchNorm, masked_mean
 from mitr.nn.recurrent import Recurrent
 
 
@@ -21,18 +21,17 @@ class PooledEncoder(nn.Module):
 
     def __init__(self, dim: int, width: int, dropout: float = 0.0):
         super().__init__()
-        self.norm = RowBatchNorm(dim)
+        self.norm = MaskedBatchNorm(dim)
         self.dropout = dropout
         self.layers = nn.ModuleList([nn.Linear(dim, width), nn.Linear(width, width), nn.Linear(width, width)])
 
     def forward(self, steps: Steps) -> Tensor:
         """Steps of (B, T, D) -> (B, W)."""
-        there = steps.present
-        x = self.norm(masked_mean(steps.values, steps.valid)[there])  # (n, D)
+        x = self.norm(masked_mean(steps.values, steps.valid), steps.present)
         x = dropout(x, self.dropout, self.training)
         for layer in self.layers:
             x = F.relu(layer(x))
-        return put_rows(x, there)
+        return x * steps.present[:, None]
 
 
 class RecurrentEncoder(nn.Module):
@@ -58,6 +57,6 @@ class RecurrentEncoder(nn.Module):
 
 
 def summary_of(text: Steps) -> Tensor:
-    """What the text encoder says of the whole text, (B, D); without that, the mean of its observed steps."""
+    """The text encoder's [CLS] state, (B, D); without it, the mean of the observed steps."""
     whole = masked_mean(text.values, text.available) if text.summary is None else text.summary
     return torch.where(text.present[:, None], whole, torch.zeros_like(whole))

@@ -58,13 +58,13 @@ def close(ours: Tensor, theirs: Tensor, tolerance: float = 2e-5) -> None:
 def leave_nothing_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Dropout off, also in training mode and wherever a model writes it."""
     attend = F.scaled_dot_product_attention
-    monkeypatch.setattr("mitr.nn.dropout.FEW", 1 << 40)  # all of it is PyTorch's own
+    monkeypatch.setattr("mitr.nn.cpu.dropout.FEW", 1 << 40)  # all of it is PyTorch's own
 
     def plain(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, *_: object, **__: object) -> Tensor:
         return attend(q, k, v, mask)
 
     monkeypatch.setattr(F, "dropout", lambda x, *_, **__: x)
-    monkeypatch.setattr("mitr.nn.temporal.emptied_", lambda x, rate: x)
+    monkeypatch.setattr("mitr.nn.cpu.temporal.emptied_", lambda x, rate: x)
     monkeypatch.setattr(F, "scaled_dot_product_attention", plain)
 
 

@@ -1,4 +1,4 @@
-"""The text encoder: found by name, used for its tokens and for its states."""
+"""The text encoder, by its name: tokens of a text and their states."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,9 @@ from mitr.batches.views import Steps, in_front, without_cls
 from mitr.config import TextConfig
 from mitr.errors import MitrError
 from mitr.files import sha256
-from mitr.text import packed
+from mitr.nn.cpu import bert as kernel
+from mitr.nn.cpu.switch import used
+from mitr.nn.dropout import replace_dropout
 from mitr.text.state_cache import TEXT_STATES, text_keys
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -34,7 +36,7 @@ class TextEncoder(nn.Module):
         """Load the encoder; network is used only if `config.allow_download` says so.
 
         Raises:
-            MitrError: the encoder is not to be found, or is not one that mitr can use.
+            MitrError: the encoder cannot be loaded, or has no tokens that mitr needs.
         """
         super().__init__()
         from transformers import AutoModel, AutoTokenizer
@@ -63,7 +65,8 @@ class TextEncoder(nn.Module):
             "dim": self.dim,
             "sha256": _weights_sha256(self.model, where),
         }
-        self.packed = packed.prepare(self.model)
+        replace_dropout(self.model)
+        self.is_plain_bert = kernel.serves(self.model)
         self.model.requires_grad_(self.finetune)
         self.most_bytes = config.memory_mb << 20
         self.known: dict[bytes, Tensor] = {}
@@ -74,28 +77,43 @@ class TextEncoder(nn.Module):
 
     def forward(self, steps: Steps) -> Steps:
         """Token ids (B, T) -> states (B, T-1, D): [CLS] becomes the summary, [SEP] stays a valid step."""
-        keys = [b""] * len(steps.values) if self.training else text_keys(steps)
+        keys = [] if self.training else text_keys(steps)
         steps = self._shown(steps)
-        # the first row with the same text; under dropout no two readings are the same
-        source = [i if self.training else keys.index(key) for i, key in enumerate(keys)]
+        states = self._each_read(steps) if self.training else self._once_read(steps, keys)
+        read = without_cls(steps._replace(values=states))
+        return in_front(read) if self.skip_hidden else read
+
+    def _each_read(self, steps: Steps) -> Tensor:
+        """States (B, T, D) of all texts, since under dropout no two readings are the same; zero of absent texts."""
+        if used("bert", steps.values.device):
+            return self._placed(steps, steps.present)
+        # on a GPU, choosing texts would wait for the device: an absent one is read as a text of padding
+        present = steps.present[:, None]
+        return self._encode(steps.values, steps.valid | ~present) * present[:, :, None]
+
+    def _once_read(self, steps: Steps, keys: list[bytes]) -> Tensor:
+        """The same of texts of which those with equal keys are read once, and those at hand not at all."""
+        source = [keys.index(key) for key in keys]  # the first row with the same text
         first = torch.tensor([i == row for i, row in enumerate(source)], device=steps.values.device)
         known = [i for i, row in enumerate(source) if i == row and keys[i] in self.known]
         new = steps.present & first
         new[known] = False
-        states = torch.zeros((*steps.values.shape, self.dim), device=steps.values.device)
-        if new.any():
-            encoded = self._encode(steps.values[new], steps.valid[new])
-            states = states.to(encoded.dtype).index_copy(0, new.nonzero().flatten(), encoded)
+        states = self._placed(steps, new)
         for i in known:
             remembered = self.known[keys[i]]
             states[i, : len(remembered)] = remembered.to(states)
-        if not first.all():
-            states = states[source]
-        read = without_cls(steps._replace(values=states))
-        return in_front(read) if self.skip_hidden else read
+        return states if len(set(source)) == len(source) else states[source]
+
+    def _placed(self, steps: Steps, rows: Tensor) -> Tensor:
+        """States (B, T, D) of the chosen texts (B,) bool, zero of the others."""
+        states = torch.zeros((*steps.values.shape, self.dim), device=steps.values.device)
+        if rows.any():
+            encoded = self._encode(steps.values[rows], steps.valid[rows])
+            states = states.to(encoded.dtype).index_copy(0, rows.nonzero().flatten(), encoded)
+        return states
 
     def prepare(self, *sets: Sequence[Steps]) -> None:
-        """Have the states of these sets at hand until the next call, each set a list of batches in a fixed order.
+        """Keep the states of these sets until the next call, each set a list of batches in a fixed order.
 
         A frozen encoder reads each set once in a process (`mitr.text.state_cache`); one that learns does nothing here.
         """
@@ -123,8 +141,8 @@ class TextEncoder(nn.Module):
     def _encode(self, ids: Tensor, valid: Tensor) -> Tensor:
         """(B, T) ids -> (B, T, D) states; those outside `valid` mean nothing."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.finetune):
-            if self.packed:
-                return packed.read(self.model, ids, valid)
+            if self.is_plain_bert and used("bert", ids.device):
+                return kernel.read(self.model, ids, valid)
             states: Tensor = self.model(input_ids=ids, attention_mask=valid.long()).last_hidden_state
             return states
 
@@ -142,7 +160,7 @@ class TextEncoder(nn.Module):
     def spans(self, text: str) -> list[tuple[int, int]]:
         """First and last character of each token that `tokenise` gives for a text; (0, 0) of [CLS] and [SEP].
 
-        A slow tokenizer does not know: then there are none.
+        A slow tokenizer does not give them: the list is then empty.
         """
         if not self.tokenizer.is_fast:
             return []

@@ -1,7 +1,7 @@
-"""An LRU cache of a frozen text encoder's states, shared by all runs of a process.
+"""An LRU cache of the states of a frozen text encoder, shared by all runs of a process.
 
-A set is a list of batches that is read as one: a split under one set of masks. Its states are always computed from the
-whole set in its own order, so they do not depend on what was read before, by this run or by another one.
+Its entries are sets: a list of batches that is read as one, such as a split under one set of masks. The states of a set
+are always computed from the whole set in its order, so they do not depend on earlier readings, of this run or another.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ class TextSet(NamedTuple):
 
 
 class TextStateCache:
-    """Sets of states; where they outgrow their bound, the least recently used set is dropped."""
+    """Sets of states; beyond the bound of their bytes, the least recently used set is dropped."""
 
     def __init__(self) -> None:
         self.sets: OrderedDict[tuple[str, str], TextSet] = OrderedDict()

@@ -1,8 +1,8 @@
-"""Hugging Face's BERT over the tokens that are there: padding goes through attention alone, not through the products.
+"""Hugging Face's BERT over rows: padding goes through attention alone, not through the products.
 
-All tokens of a batch stand one behind the other, (n, D). Embeddings and weights are the model's own; its layers are
-computed here, so that a format of 16 bits is entered once a layer, and the backward pass finds again what is cheap
-instead of keeping it.
+All valid tokens of a batch stand one behind the other, (n, D). Embeddings and weights are the model's; its layers are
+computed here, so that values are converted to a format of 16 bits once a layer, and the backward pass computes again
+what is cheap instead of keeping it.
 """
 
 import math
@@ -14,25 +14,22 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from mitr.nn.attention import attend, attend_back, attention_mask, bias_of
-from mitr.nn.dropout import Dropout, kept_values, scale_of
-from mitr.nn.masked import put_rows, take_rows
+from mitr.nn.attention import attention_mask
+from mitr.nn.cpu.attention import attend, attend_back, bias_of
+from mitr.nn.cpu.dropout import kept_values, scale_of
+from mitr.nn.cpu.rows import put_rows, take_rows
 
-Norm = Sequence[Tensor | None]  # weight and bias of a LayerNorm, or nothing
+Norm = Sequence[Tensor | None]  # weight and bias of a LayerNorm, or None twice: no norm
 
 
-def prepare(model: Any) -> bool:
-    """Give a model cheaper dropout; whether `read` can be used: it is a plain BERT."""
-    for parent in list(model.modules()):
-        for name, child in parent.named_children():
-            if type(child) is nn.Dropout:
-                setattr(parent, name, Dropout(child.p).train(child.training))
-    about = model.config
-    if about.model_type != "bert":  # others count positions in ways of their own
+def serves(model: Any) -> bool:
+    """Whether `read` computes the same as a Hugging Face model's own call: it is a plain BERT."""
+    config = model.config
+    if config.model_type != "bert":  # others count positions in ways of their own
         return False
-    if about.is_decoder or about.chunk_size_feed_forward or about.hidden_act != "gelu":
+    if config.is_decoder or config.chunk_size_feed_forward or config.hidden_act != "gelu":
         return False
-    return max(about.hidden_dropout_prob, about.attention_probs_dropout_prob) < 0.999  # 1 would leave nothing to scale
+    return max(config.hidden_dropout_prob, config.attention_probs_dropout_prob) < 0.999  # 1 would keep no value
 
 
 def read(model: Any, ids: Tensor, valid: Tensor) -> Tensor:
@@ -53,10 +50,9 @@ class How(NamedTuple):
     """How the layers are computed.
 
     Attributes:
-        valid: (B, T) bool, where the rows come from.
-        own: attention is `attend`'s, for a gradient or dropout; else PyTorch's.
-        mask: as that attention takes it, (B, 1, 1, T) bool, or (B H, 1, T) to be added to scores; None where nothing is
-            padding.
+        valid: (B, T) bool, the places of the rows.
+        by_attend: attention is by `attend`, for a gradient or dropout; else by PyTorch.
+        mask: (B H, 1, T), added to the scores of `attend`; or (B, 1, 1, T) bool for PyTorch; None without padding.
         dtype: format of the products.
         heads: of the attention.
         rate: dropout of its weights.
@@ -66,7 +62,7 @@ class How(NamedTuple):
     """
 
     valid: Tensor
-    own: bool
+    by_attend: bool
     mask: Tensor | None
     dtype: torch.dtype
     heads: int
@@ -77,18 +73,18 @@ class How(NamedTuple):
 
     @classmethod
     def of(cls, model: Any, valid: Tensor, rows: Tensor) -> "How":
-        """For a model and what it is given."""
-        about, kind = model.config, rows.device.type
-        heads, eps = about.num_attention_heads, about.layer_norm_eps
+        """For a model, its valid tokens and the rows of its embeddings."""
+        config, kind = model.config, rows.device.type
+        heads, eps = config.num_attention_heads, config.layer_norm_eps
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else rows.dtype
-        rates = about.attention_probs_dropout_prob, about.hidden_dropout_prob
+        rates = config.attention_probs_dropout_prob, config.hidden_dropout_prob
         rate, rate_hidden = rates if model.training else (0.0, 0.0)
         learns = torch.is_grad_enabled()
-        own = learns or rate > 0
+        by_attend = learns or rate > 0
         mask = None if valid.all() else attention_mask(valid)[:, None]
-        if own and mask is not None:
+        if by_attend and mask is not None:
             mask = bias_of(mask, heads, dtype)
-        return cls(valid, own, mask, dtype, heads, rate, rate_hidden, eps, learns)
+        return cls(valid, by_attend, mask, dtype, heads, rate, rate_hidden, eps, learns)
 
 
 def _weights(norm: nn.LayerNorm | None) -> tuple[Tensor | None, Tensor | None]:
@@ -96,15 +92,16 @@ def _weights(norm: nn.LayerNorm | None) -> tuple[Tensor | None, Tensor | None]:
 
 
 def _parameters(layer: Any) -> list[Tensor]:
-    own = layer.attention.self
-    linear = own.query, own.key, own.value, layer.attention.output.dense, layer.intermediate.dense, layer.output.dense
-    return [p for part in (*linear, layer.attention.output.LayerNorm) for p in (part.weight, part.bias)]
+    projections, output = layer.attention.self, layer.attention.output
+    linear = projections.query, projections.key, projections.value, output.dense
+    feed = layer.intermediate.dense, layer.output.dense
+    return [p for each in (*linear, *feed, output.LayerNorm) for p in (each.weight, each.bias)]
 
 
 class _Layer(torch.autograd.Function):
-    """A BertLayer from norm to norm: the one that ends it is left to the layer behind, (n, D) -> (n, D).
+    """A BertLayer without the norm that ends it, and with that of the layer before, (n, D) -> (n, D).
 
-    So a sum is kept, and not what its norm makes of it.
+    So a sum is kept for the backward pass, and not the normalised sum too.
     """
 
     @staticmethod
@@ -120,7 +117,7 @@ class _Layer(torch.autograd.Function):
         hidden = torch.addmm(biases[4], rows.to(how.dtype), weights[4].t())
         out, kept_last = _added(rows, torch.addmm(biases[5], F.gelu(hidden), weights[5].t()), how.rate_hidden)
         if how.learns:
-            ctx.how, ctx.own_dtype = how, linear[0].dtype
+            ctx.how, ctx.weight_dtype = how, linear[0].dtype
             ctx.save_for_backward(x, within, *known, hidden, kept, kept_last, *attention, *norm, *norm_within, *weights)
         return out
 
@@ -132,29 +129,29 @@ class _Layer(torch.autograd.Function):
         attention, norm, norm_within, weights = saved[:5], saved[5:7], saved[7:9], saved[9:]
         (to_out,) = gradients
         to_last = _to_added(to_out, kept_last, how)
-        found = [(to_last.t() @ F.gelu(hidden), to_last.sum(dim=0))]
+        to_pairs = [(to_last.t() @ F.gelu(hidden), to_last.sum(dim=0))]
         to_hidden = torch.ops.aten.gelu_backward(to_last @ weights[5], hidden)
         rows = _normal(within, norm_within, how.eps)[0].to(how.dtype)
-        found.append((to_hidden.t() @ rows, to_hidden.sum(dim=0)))
+        to_pairs.append((to_hidden.t() @ rows, to_hidden.sum(dim=0)))
         to_rows = to_out + to_hidden @ weights[4]
         del hidden, to_hidden  # before more is made: they are the largest
         to_within, *to_norm_within = _to_normal(to_rows, within, mean, deviation, norm_within)
         to_mixed = _to_added(to_within, kept, how)
-        found.append((to_mixed.t() @ _rows(attention[3], how), to_mixed.sum(dim=0)))
+        to_pairs.append((to_mixed.t() @ _rows(attention[3], how), to_mixed.sum(dim=0)))
         to_projected = _to_attended(how, to_mixed @ weights[3], attention)
         rows, mean, deviation = _normal(x, norm, how.eps)
         short = rows.to(how.dtype)
         for g, weight in zip(reversed(to_projected), reversed(weights[:3]), strict=True):
-            found.append((g.t() @ short, g.sum(dim=0)))
+            to_pairs.append((g.t() @ short, g.sum(dim=0)))
             to_within += g @ weight
-        to_linear = (part.to(ctx.own_dtype) for pair in reversed(found) for part in pair)
+        to_linear = (g.to(ctx.weight_dtype) for pair in reversed(to_pairs) for g in pair)
         to_x, *to_norm = _to_normal(to_within, x, mean, deviation, norm)
         return None, to_x, *to_norm, *to_linear, *to_norm_within
 
 
 def _attended(how: How, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, ...]:
-    """Attention of rows (n, D); and, if the layer learns, what its gradient needs."""
-    if not how.own:
+    """Attention of rows (n, D); and, by `attend`, the tensors that its gradient needs."""
+    if not how.by_attend:
         q, k, v = (put_rows(x, how.valid).unflatten(2, (how.heads, -1)).transpose(1, 2) for x in (q, k, v))
         mixed = F.scaled_dot_product_attention(q, k, v, how.mask)  # (B, H, T, d)
         return (take_rows(mixed.transpose(1, 2).flatten(2), how.valid),)
@@ -169,7 +166,7 @@ def _to_attended(how: How, g: Tensor, attention: Sequence[Tensor]) -> list[Tenso
     q, k, v, out, shares = attention
     to_q, *others = attend_back(_columns(g, how), q, k, v, out, shares, how.rate)
     to_q /= math.sqrt(q.shape[1])
-    return [_rows(part, how) for part in (to_q, *others)]
+    return [_rows(g, how) for g in (to_q, *others)]
 
 
 def _columns(rows: Tensor, how: How) -> Tensor:
@@ -184,7 +181,7 @@ def _rows(columns: Tensor, how: How) -> Tensor:
 
 
 def _added(x: Tensor, more: Tensor, rate: float) -> tuple[Tensor, Tensor | None]:
-    """x and what dropout leaves of more; and which values those are."""
+    """x + dropout(more), and the mask of the values that were kept."""
     if not rate:
         return x + more, None
     kept = kept_values(more, rate)
@@ -207,5 +204,6 @@ def _to_normal(g: Any, x: Tensor, mean: Tensor, deviation: Tensor, norm: Norm) -
     weight, bias = norm
     if weight is None:
         return [g, None, None]
-    found = torch.ops.aten.native_layer_norm_backward(g, x, x.shape[-1:], mean, deviation, weight, bias, [True] * 3)
-    return list(found)
+    return list(
+        torch.ops.aten.native_layer_norm_backward(g, x, x.shape[-1:], mean, deviation, weight, bias, [True] * 3)
+    )

@@ -1,15 +1,15 @@
 """Dropout with fewer random numbers is dropout."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
 from scipy import stats
-from torch import Tensor
+from torch.nn import functional as F
 
-from mitr.nn import dropout as dropouts
-from mitr.nn.dropout import FEW, LEVELS, dropout, emptied_, relu_dropout
+from mitr.nn.cpu import dropout as dropouts
+from mitr.nn.cpu.dropout import FEW, LEVELS, emptied_
+from mitr.nn.cpu.switch import without
+from mitr.nn.dropout import dropout
 
 RATES = [0.001, 0.01, 0.05, 0.1, 0.3, 0.5, 0.9]
 
@@ -70,29 +70,11 @@ def test_the_seed_decides_and_number_formats_are_kept(rate: float) -> None:
     torch.testing.assert_close(turned[kept].float(), (x.t() / (1 - rate))[kept].float(), rtol=2e-2, atol=0)
 
 
-@pytest.mark.parametrize("rate", [0.0, 0.01, 0.3])
-@pytest.mark.parametrize("training", [True, False])
-def test_relu_and_dropout_in_one(rate: float, training: bool) -> None:
-    for rows in (3, 400):
-        x = torch.randn(rows, 50).requires_grad_()
-        same = x.detach().clone().requires_grad_()
-        torch.manual_seed(4)
-        once = relu_dropout(x, rate, training)
-        torch.manual_seed(4)
-        twice = dropout(same.relu(), rate, training)
-        torch.testing.assert_close(once, twice, rtol=1e-6, atol=0)
-        gradient = torch.randn(rows, 50)
-        once.backward(gradient)
-        twice.backward(gradient)
-        torch.testing.assert_close(x.grad, same.grad, rtol=1e-6, atol=0)
-
-
 @pytest.mark.parametrize("rate", [0.999995, 1.0])
-@pytest.mark.parametrize("function", [dropout, relu_dropout])
-def test_rates_at_which_next_to_nothing_is_kept(function: Callable[..., Tensor], rate: float) -> None:
+def test_rates_at_which_next_to_nothing_is_kept(rate: float) -> None:
     torch.manual_seed(5)
     x = torch.ones(100, 100, requires_grad=True)
-    y = function(x, rate, True)
+    y = dropout(x, rate, True)
     y.sum().backward()
     kept = y != 0
     assert kept.sum() <= 3
@@ -109,3 +91,15 @@ def test_emptied_in_place_at_its_rate(monkeypatch: pytest.MonkeyPatch, few: int,
     assert emptied_(x, rate) is x
     assert set(x.unique().tolist()) <= {0.0, 1.0}
     assert (x == 0).float().mean().item() == pytest.approx(rate, abs=0.005)
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.3])
+def test_off_it_is_pytorchs(rate: float) -> None:
+    x = torch.rand(100, 100)
+    with without("dropout"):
+        torch.manual_seed(7)
+        plain = dropout(x, rate, True)
+    torch.manual_seed(7)
+    assert torch.equal(plain, F.dropout(x, rate))
+    torch.manual_seed(7)
+    assert not torch.equal(plain, dropout(x, rate, True))

@@ -1,4 +1,4 @@
-"""BERT over the tokens that are there, by layers of our own."""
+"""BERT over rows is Hugging Face's, in states and gradients."""
 
 from typing import Any
 
@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from transformers import BertConfig, BertModel
 
-from mitr.text.packed import prepare, read
+from mitr.nn.cpu.bert import read, serves
+from mitr.nn.dropout import replace_dropout
 
 IDS = torch.tensor([[5, 6, 7, 8], [9, 5, 0, 0], [7, 0, 0, 0]])
 VALID = IDS > 0
@@ -37,7 +38,7 @@ def bert(hidden: float = 0.0, attention: float = 0.0, **more: Any) -> BertModel:
 @pytest.mark.parametrize("valid", [VALID, torch.ones_like(VALID), torch.ones(3, 1, dtype=torch.bool)])
 def test_states_and_gradients_are_those_of_the_usual_call(valid: Tensor) -> None:
     model, ids = bert(), IDS[:, : valid.shape[1]]
-    assert prepare(model)
+    assert serves(model)
     found = []
     for states in (read(model, ids, valid), model(input_ids=ids, attention_mask=valid.long()).last_hidden_state):
         model.zero_grad()
@@ -53,7 +54,7 @@ def test_states_and_gradients_are_those_of_the_usual_call(valid: Tensor) -> None
 
 def test_without_gradients_the_answer_is_the_same() -> None:
     model = bert()
-    prepare(model)
+    replace_dropout(model)
     with torch.no_grad():
         silent = read(model, IDS, VALID)
     torch.testing.assert_close(silent, read(model, IDS, VALID))
@@ -63,7 +64,7 @@ def test_without_gradients_the_answer_is_the_same() -> None:
 def test_gradients_under_dropout_are_those_of_what_was_computed() -> None:
     """Compared with differences, by drawing the same numbers each time."""
     model = bert(hidden=0.3, attention=0.3)
-    prepare(model)
+    replace_dropout(model)
     model.train()
     parameters = [p for name, p in model.named_parameters() if "layer.1" in name or name.endswith("LayerNorm.weight")]
 
@@ -79,7 +80,7 @@ def test_dropout_has_the_rates_of_the_model(hidden: float, attention: float) -> 
     """Mean and spread over many readings, beside those of the usual call."""
     model = bert(hidden, attention)
     model.embeddings.dropout.p = 0.0
-    prepare(model)
+    replace_dropout(model)
     model.train()
     many = 4000
     ids, valid = IDS[:1].repeat(many, 1), VALID[:1].repeat(many, 1)
@@ -92,7 +93,7 @@ def test_dropout_has_the_rates_of_the_model(hidden: float, attention: float) -> 
 
 def test_products_are_in_the_format_of_autocast_and_what_stays_is_in_float32() -> None:
     model = bert().float()
-    prepare(model)
+    replace_dropout(model)
     exact = read(model, IDS, VALID)
     with torch.autocast("cpu", torch.bfloat16):
         short = read(model, IDS, VALID)
@@ -106,12 +107,12 @@ def test_products_are_in_the_format_of_autocast_and_what_stays_is_in_float32() -
     "option", [{"is_decoder": True}, {"chunk_size_feed_forward": 2}, {"hidden_act": "relu"}, {"hidden": 1.0}]
 )
 def test_a_model_that_computes_otherwise_is_called_as_usual(option: dict[str, Any]) -> None:
-    assert not prepare(bert(**option))
+    assert not serves(bert(**option))
 
 
 def test_dropout_is_replaced_at_its_rate() -> None:
     model = bert(0.2, 0.3)
     rates = [module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)]
-    prepare(model)
+    replace_dropout(model)
     assert [module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)] == rates
     assert set(rates) == {0.2, 0.3}
