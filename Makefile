@@ -39,6 +39,7 @@ test: $(READY)
 
 # docs/results.md and its pictures, from the committed result files
 results: $(READY)
+	$(BIN)/python docs/results/architecture.py
 	$(BIN)/python docs/results/protocol_pictures.py
 	$(BIN)/python docs/results/feature_cards.py
 	$(BIN)/python docs/results/model_options.py

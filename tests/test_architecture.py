@@ -1,17 +1,25 @@
-"""How the package is built: which room imports from which, no circles, short files, typed edges.
+"""How the package is built: which room imports from which, no circles, short files, typed edges; and the page of it.
 
 Imports are read from the source: those inside functions and under TYPE_CHECKING count like all others.
 """
 
 import ast
+import json
+import re
 from collections.abc import Iterator, Mapping
-from functools import cache
 from pathlib import Path
 
-import yaml
+import pytest
+from PIL import Image
+
+from scripts import loaded
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "mitr"
+architecture = loaded(ROOT / "docs" / "results" / "architecture.py")
+modules, imports, imported_by, room_of = (
+    getattr(architecture, name) for name in ("modules", "imports", "imported_by", "room_of")
+)
 MOST_LINES = 400
 UNTYPED_LEFT = {  # shrinks; nothing may join
     "bench.evaluate.data_facts",
@@ -29,44 +37,6 @@ UNTYPED_LEFT = {  # shrinks; nothing may join
     "media.registry.FeatureRecipe.from_json",
     "media.registry.FeatureRecipe.to_json",
 }
-
-
-@cache
-def modules() -> dict[str, ast.Module]:
-    """Dotted name inside the package -> its source, such as `data.store`; a package's `__init__` is named as such."""
-    files = sorted(PACKAGE.rglob("*.py"))
-    return {".".join(f.relative_to(PACKAGE).with_suffix("").parts): ast.parse(f.read_text("utf-8")) for f in files}
-
-
-def imported_by(tree: ast.AST) -> Iterator[str]:
-    """The modules of the package that a module imports anywhere."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (name for alias in node.names if (name := module_of(alias.name)))
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "imports are absolute"
-            yield from (name for alias in node.names if (name := module_of(f"{node.module}.{alias.name}")))
-
-
-def module_of(dotted: str) -> str | None:
-    """The module that a dotted name lies in; None outside the package."""
-    head, *parts = dotted.split(".")
-    if head != "mitr":
-        return None
-    for length in range(len(parts), 0, -1):
-        for name in (".".join(parts[:length]), ".".join([*parts[:length], "__init__"])):
-            if name in modules():
-                return name
-    return "__init__"
-
-
-@cache
-def imports() -> dict[str, frozenset[str]]:
-    return {name: frozenset(imported_by(tree)) - {name} for name, tree in modules().items()}
-
-
-def room_of(module: str) -> str:
-    return module.partition(".")[0]
 
 
 def circles(graph: Mapping[str, frozenset[str]]) -> list[list[str]]:
@@ -99,7 +69,7 @@ def test_imports_inside_functions_are_seen() -> None:
 
 
 def test_rooms_import_only_from_rooms_below() -> None:
-    rooms = [entry["room"] for entry in yaml.safe_load((ROOT / "docs" / "architecture.yaml").read_text("utf-8"))]
+    rooms = [room.name for room in architecture.rooms()]
     assert sorted(rooms) == sorted({room_of(module) for module in modules()})
     place = {room: index for index, room in enumerate(rooms)}
     upward = [
@@ -116,10 +86,7 @@ def test_no_circle_between_modules() -> None:
 
 
 def test_no_circle_between_rooms() -> None:
-    rooms: dict[str, set[str]] = {}
-    for module, others in imports().items():
-        rooms.setdefault(room_of(module), set()).update(room_of(other) for other in others)
-    assert circles({room: frozenset(others - {room}) for room, others in rooms.items()}) == []
+    assert circles(architecture.room_imports()) == []
 
 
 def test_no_file_is_longer_than_a_reader_bears() -> None:
@@ -169,3 +136,79 @@ def read(value: list[dict[str, Any]]) -> None:
     inside: dict[str, Any] = {}
 """
     assert set(untyped("m", ast.parse(source))) == {"m.Record.facts", "m.Record.to_json", "m.read"}
+
+
+def page() -> str:
+    return (ROOT / "docs" / "architecture.md").read_text("utf-8")
+
+
+def section(title: str) -> list[list[str]]:
+    """The rows of a section's table, as cells."""
+    lines = page().split(f"## {title}\n")[1].split("\n## ")[0].splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    return rows[2:]
+
+
+def test_the_table_of_rooms_is_rendered_from_the_imports() -> None:
+    assert page() == architecture.filled(page()), "run `make results`"
+    assert page().count("| `") >= len(architecture.rooms())
+
+
+def test_the_picture_shows_the_rooms_and_imports_of_today() -> None:
+    with Image.open(architecture.PICTURE) as picture:
+        assert json.loads(picture.text["Description"]) == json.loads(architecture.described()), "run `make results`"
+
+
+def test_an_import_that_another_brings_along_is_not_drawn() -> None:
+    graph = {name: frozenset(others) for name, others in {"a": "", "b": "a", "c": "ab", "d": "abc", "e": "ad"}.items()}
+    reduced = {name: "".join(sorted(others)) for name, others in architecture.transitive_reduction(graph).items()}
+    assert reduced == {"a": "", "b": "a", "c": "b", "d": "c", "e": "d"}
+
+
+def test_lines_of_one_lane_do_not_touch() -> None:
+    needs = {"a": [], "b": ["a"], "c": ["b"], "d": ["a", "c"], "e": ["d"]}
+    lines = {line.imported: (line.importers, line.lane) for line in architecture.lines_of(list(needs), needs)}
+    assert lines == {0: ([1, 3], 1), 1: ([2], 0), 2: ([3], 0), 3: ([4], 0)}
+
+
+@pytest.mark.parametrize("title", ["A training batch", "A clip that is predicted"])
+def test_a_walk_has_at_most_twelve_stations(title: str) -> None:
+    rows = section(title)
+    assert [row[0] for row in rows] == [str(place) for place in range(1, len(rows) + 1)]
+    assert 8 <= len(rows) <= 12
+    assert all(re.search(r"`[\w/]+\.py: [\w.]+`", row[1]) for row in rows)
+
+
+def test_what_the_page_names_exists() -> None:
+    named = re.findall(r"`([\w/]+\.py)(?:: ([\w.]+))?`", page())
+    assert len(named) > 40
+    for file, name in named:
+        place = ROOT / file if file.startswith(("tests/", "docs/")) else PACKAGE / file
+        if "NAME" in file:
+            assert place.parent.is_dir(), file
+            continue
+        assert place.is_file(), file
+        assert not name or name in defined(ast.parse(place.read_text("utf-8"))), f"{file}: {name}"
+
+
+def defined(tree: ast.Module) -> set[str]:
+    """Classes, functions and constants of a module, and the methods of its classes."""
+    names = set()
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            names.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            names |= {f"{node.name}.{method.name}" for method in node.body if isinstance(method, ast.FunctionDef)}
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {target.id for target in targets if isinstance(target, ast.Name)}
+    return names
+
+
+def test_the_number_of_files_is_that_of_the_files_named() -> None:
+    rows = section("Where to add")
+    for thing in ("model", "protocol", "metric", "extractor", "data format", "text encoder", "CPU kernel"):
+        assert any(row[0].split(" ", 1)[1] == thing for row in rows), thing
+    for thing, files, number, test, _ in rows:
+        assert len(re.findall(r"`[\w/]+\.py`", files)) == int(number), thing
+        assert number == "0" or test.startswith("`tests/"), thing

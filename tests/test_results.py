@@ -1,6 +1,5 @@
 """docs/results.md is what its result files say."""
 
-import importlib.util
 import json
 import re
 import sys
@@ -10,16 +9,9 @@ from types import ModuleType
 
 import pytest
 
+from scripts import loaded
+
 DOCS = Path(__file__).parents[1] / "docs"
-
-
-def loaded(script: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(script.stem, script)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
