@@ -155,6 +155,6 @@ def test_gradient_norms_show_the_same_stop_gradients(golden: Golden, monkeypatch
 
 
 def test_positions_matter(golden: Golden, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mitr.models.emt_dlfr.interleaved_sinusoids", lambda steps, dim: torch.zeros(steps, dim))
+    monkeypatch.setattr("mitr.models.emt_dlfr.interleaved_sinusoids", lambda steps, dim, _: torch.zeros(steps, dim))
     prediction = load(golden)(released_views(golden)[1])
     assert differs(prediction, golden["outputs/pred_m"].reshape(-1))
