@@ -75,7 +75,7 @@ def test_clips_that_took_no_part_in_stopping_calibrate_alone(small: Dataset, tmp
     rows = calibration_rows(held_out, small)
     assert len(rows) == 12
     assert set(rows) < set(small.indices("valid"))
-    assert "without the 50% of it that calibrate intervals" in held_out.about["selection"]
+    assert "without the 50% of it that calibrate intervals" in held_out.info.selection
     few = train(small, tmp_path / "few", options(1, calibration_share=0.25), quiet=True)
     assert not enough_clips(few, small)
     assert calibrate_if_possible(few, small) is None

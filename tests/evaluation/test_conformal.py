@@ -19,7 +19,6 @@ from mitr.data.normalize import Normalizer
 from mitr.data.store import Dataset
 from mitr.data.videos import drawn_videos
 from mitr.errors import MitrError
-from mitr.evaluation import conformal
 from mitr.evaluation.conformal import (
     DIVISIONS,
     ENOUGH,
@@ -235,13 +234,6 @@ class TestCoverage:
         assert together["width"].mean().is_monotonic_increasing
 
 
-def test_half_widths_that_grow_are_pooled_by_their_clips(monkeypatch: pytest.MonkeyPatch) -> None:
-    widths, clips = np.array([3.0, 5, 4, 4, 1] + [1.0] * 16), np.array([1.0, 2, 1, 3, 2] + [1.0] * 16)
-    monkeypatch.setattr(conformal, "_near_each", lambda *_: (widths, clips))
-    found = conformal._curve(*[np.zeros(1)] * 3, 0.9)
-    assert found == pytest.approx([13 / 3, 13 / 3, 4, 4, *[1] * 17])
-
-
 class Seen(Model):
     """Answers with the number of modalities that it sees."""
 
@@ -259,7 +251,7 @@ class Seen(Model):
 
 def test_from_a_network_to_an_interval(small: Dataset) -> None:
     examples = Examples(small, small.indices("valid"), Normalizer({}), None)
-    network = Network(Seen(), prior=0.5).eval()
+    network = Network(Seen({}), prior=0.5).eval()
     predicted = predict_under(network, examples, calibration_conditions(small.info.modalities, draws=2))
     found = Conformal.fit(predicted, 0.8)
     nothing = predicted[predicted["condition"] == "rate=1.0"]

@@ -46,7 +46,7 @@ def examples(small: Dataset) -> Examples:
 
 @pytest.fixture
 def network() -> Network:
-    return Network(Sum(), prior=99.0).eval()
+    return Network(Sum({}), prior=99.0).eval()
 
 
 def by_hand(examples: Examples, drawn: Mapping[str, Mask], position: int) -> dict[str, float]:

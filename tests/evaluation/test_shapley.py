@@ -172,7 +172,7 @@ def by_hand(network: Network, examples: Examples, condition: Condition) -> pd.Da
 @pytest.mark.parametrize("modalities", [MODALITIES, ("audio", "text"), ("vision",)])
 def test_a_network_by_hand(small: Dataset, modalities: tuple[str, ...]) -> None:
     examples = some_of(small, modalities)
-    network, condition = Network(Made(), prior=PRIOR).eval(), at_rates([0.3])[0]
+    network, condition = Network(Made({}), prior=PRIOR).eval(), at_rates([0.3])[0]
     table = shapley(network, examples, condition, batch_size=7)
     shown = [f"shapley_{m}" for m in MODALITIES if m in modalities]
     assert list(table.columns) == ["id", "prediction", "prior", *shown]
@@ -220,7 +220,7 @@ def test_hidden_steps_are_no_evidence_though_their_number_is_known(small: Datase
 
     examples = Examples(small, small.indices("test"), Normalizer({}), None)
     batch = examples.collate([examples[i] for i in range(len(examples))])
-    table = shapley(Network(Made(), prior=0.0).eval(), examples, Condition("hidden", "x", None, audio_hidden))
+    table = shapley(Network(Made({}), prior=0.0).eval(), examples, Condition("hidden", "x", None, audio_hidden))
     told = {m: (s.values.sum(dim=(1, 2)) + s.valid.sum(dim=1) / 100).numpy() for m, s in batch.view.items()}
     steps = batch.view["audio"].valid.sum(dim=1).numpy() / 100
     assert steps.all()

@@ -115,7 +115,7 @@ class Picky(Model):
     """A model whose shapes depend on what is in the data."""
 
     def __init__(self, dim: int):
-        super().__init__()
+        super().__init__({})
         self.out = nn.Linear(dim, 1)
 
     def forward(self, view: dict[str, Steps]) -> Tensor:  # type: ignore[override]

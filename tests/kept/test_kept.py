@@ -20,6 +20,8 @@ import mitr
 from mitr.api import resume
 from mitr.bench.evaluate import Evaluation
 from mitr.data.store import Dataset
+from mitr.evaluation.calibrating import carried
+from mitr.evaluation.intervals import Intervals
 from mitr.evaluation.predicting import predict_at_rates
 from mitr.export.network import onnx_network
 from mitr.runs.run import Run
@@ -39,8 +41,15 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def evaluations(kept: Path) -> dict[str, Evaluation]:
-    """Each finished run on its test split."""
+def carried_intervals(kept: Path) -> dict[str, Intervals]:
+    """The intervals in the folders of the runs, as they were written."""
+    return {name: intervals for name in WITH_INTERVALS for _, intervals in [carried(Run(kept / name)) or (0, None)]}
+
+
+@pytest.fixture(scope="module")
+def evaluations(kept: Path, carried_intervals: dict[str, Intervals]) -> dict[str, Evaluation]:
+    """Each finished run on its test split; that makes the intervals of a run anew."""
+    assert all(carried_intervals.values())
     found = {}
     for name in RUNS:
         data = Dataset(kept / EXPECTED[name]["store"])
@@ -81,9 +90,16 @@ def test_a_run_predicts_the_same_numbers(evaluations: dict[str, Evaluation], nam
 
 
 @pytest.mark.parametrize("name", WITH_INTERVALS)
-def test_a_run_gives_the_intervals_that_it_carries(evaluations: dict[str, Evaluation], name: str) -> None:
+def test_a_run_gives_the_intervals_that_it_carries(
+    kept: Path, carried_intervals: dict[str, Intervals], evaluations: dict[str, Evaluation], name: str
+) -> None:
+    scale = Dataset(kept / EXPECTED[name]["store"]).info.label_range
+    ends = carried_intervals[name].interval(evaluations[name].predictions, scale)
     for end in ("low", "high"):
-        assert evaluations[name].predictions[end].tolist() == pytest.approx(EXPECTED[name][end], abs=1e-4)
+        assert np.asarray(ends[end]).tolist() == pytest.approx(EXPECTED[name][end], abs=1e-4)
+    coverage = evaluations[name].coverage
+    assert coverage is not None
+    assert coverage["coverage"].between(0.5, 1).all()  # of the new ones, on a dozen samples
 
 
 @pytest.mark.parametrize("name", ["dnet-changed", "tfn-classes"])
