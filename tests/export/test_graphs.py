@@ -88,7 +88,7 @@ def check(network: Network, path: Path, special: bool = False) -> None:
             assert prediction[1] == pytest.approx(network.prior.tolist())
 
 
-@pytest.mark.parametrize("name", sorted(MODELS.keys() - {"lmf"}))
+@pytest.mark.parametrize("name", sorted(MODELS.places.keys() - {"lmf"}))
 def test_every_model_answers_as_in_pytorch(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CrossmodalOptions, "own_layers", 1)
     monkeypatch.setattr("mitr.models.mitr_dnet.LEVELS", 2)

@@ -193,20 +193,25 @@ def _interrupted(folder: str) -> MitrError:
 
 def _print_metrics(summary: Mapping[str, Any]) -> None:
     """The metrics in each condition, and over them, of one evaluation or of several seeds (their means)."""
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
     from mitr.evaluation.metrics import metric
 
     on_rates = all(entry["axis"] == "rate" for entry in summary["by_rate"])
-    rows = {f"{e['rate']:g}" if on_rates else e["condition"]: e["metrics"] for e in summary["by_rate"]}
+    names = [f"{e['rate']:g}" if on_rates else e["condition"].removeprefix("available=") for e in summary["by_rate"]]
+    rows = {name: e["metrics"] for name, e in zip(names, summary["by_rate"], strict=True)}
     if summary["auilc"]:
         rows["AUILC"] = {k: entry.get("published", entry) for k, entry in summary["auilc"].items()}
         rows["AUILC / range"] = {k: _divided(entry) for k, entry in summary["auilc"].items()}
     if summary["mean"]:
         rows[f"mean to {summary['mean']['rates'][-1]:g}" if on_rates else "mean"] = summary["mean"]["metrics"]
     keys = list(summary["by_rate"][0]["metrics"])
-    table = Table("rate" if on_rates else "condition", *(metric(key).label for key in keys))
+    table = Table(box=box.SIMPLE, padding=0, collapse_padding=True)
+    table.add_column("rate" if on_rates else "condition", no_wrap=True)
+    for key in keys:
+        table.add_column(metric(key).label, justify="right", overflow="fold")
     for name, entries in rows.items():
         values = [entries[key].get("value", entries[key].get("mean")) for key in keys]
         table.add_row(name, *("–" if value is None else f"{value:.3f}" for value in values))

@@ -115,7 +115,8 @@ def training_curves(history: pd.DataFrame, path: Path | None = None) -> bytes:
         raise MitrError("the training history is empty: there is nothing to draw")
     epochs = history["epoch"].to_numpy(int)
     best = epochs[history["best"].to_numpy(bool)] if "best" in history else epochs[:0]
-    with row_of(bool(terms) + len(checks), 3.6, path) as (axes, png):
+    height = 3.6 + 0.2 * max(0, -(-len(terms) // 2) - 7)  # inches; the legend below has two columns
+    with row_of(bool(terms) + len(checks), height, path) as (axes, png):
         rows = list(axes)
         if terms:
             axis = rows.pop(0)
