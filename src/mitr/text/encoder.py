@@ -51,7 +51,7 @@ class TextEncoder(nn.Module):
         except (OSError, ValueError, ImportError) as error:
             raise MitrError(_not_found(config.encoder, error)) from None
         if getattr(self.model, "pooler", None) is not None:
-            self.model.pooler = None  # unused, and it would be trained without ever getting a gradient
+            self.model.pooler = None  # its output is not used, so it would never get a gradient
         self.dim: int = self.model.config.hidden_size
         self.vocabulary_size: int = self.model.config.vocab_size
         self.unknown, self.cls, self.sep = self._special_ids(config.encoder)
@@ -95,7 +95,7 @@ class TextEncoder(nn.Module):
         return in_front(read) if self.skip_hidden else read
 
     def prepare(self, *sets: Sequence[Steps]) -> None:
-        """Have the states of these sets at hand until the next call, each set a list of batches in a fixed order.
+        """Keep the states of these sets until the next call, each set a list of batches in a fixed order.
 
         A frozen encoder reads each set once in a process (`mitr.text.state_cache`); one that learns does nothing here.
         """
@@ -107,7 +107,7 @@ class TextEncoder(nn.Module):
         self.known, room = {}, self.most_bytes
         for batches in sets:
             size = 4 * self.dim * sum(int(steps.valid.sum()) for steps in batches)
-            if size <= room:  # what does not fit is read when it is asked for
+            if size <= room:  # a set that does not fit is encoded batch by batch in `forward`
                 room -= size
                 self.known = TEXT_STATES.get(identity, batches, 4 * self.dim, self.most_bytes, self._read) | self.known
 
@@ -142,7 +142,7 @@ class TextEncoder(nn.Module):
     def spans(self, text: str) -> list[tuple[int, int]]:
         """First and last character of each token that `tokenise` gives for a text; (0, 0) of [CLS] and [SEP].
 
-        A slow tokenizer does not know: then there are none.
+        A slow tokenizer does not give them: the list is then empty.
         """
         if not self.tokenizer.is_fast:
             return []
@@ -158,10 +158,10 @@ class TextEncoder(nn.Module):
         return ids, len(long)
 
     def check_vocabulary(self, tokenizer: str | None, where: str) -> None:
-        """Refuse token ids that a store says belong to another vocabulary, where the two can be told apart.
+        """Refuse token ids of another vocabulary, as far as the tokenizer's name in the store tells its size.
 
         Raises:
-            MitrError: the number of tokens differs.
+            MitrError: the vocabularies differ in size.
         """
         size = VOCABULARY_SIZES.get(tokenizer or "")
         if size is not None and size != self.vocabulary_size:
