@@ -43,8 +43,8 @@ def bench(
         rates: missing rates of the protocol rates, written as [0.0,0.5].
         seeds: seeds of the training runs, with commas between them.
         out: the folder for runs, masks, results and report.
-        variants: a YAML file with further entries, name -> sections of options that differ; here a model's own
-            options are set.
+        variants: a YAML file with further entries, name -> sections of options that differ; options of a single
+            model are set here.
         per_rate: protocols auilc and rates train one model per missing rate, as published.
         reference: the model that the others are tested against; otherwise the first.
         jobs: processes at a time; 0 for one per core.
@@ -59,7 +59,7 @@ def bench(
     from mitr.bench.run import run_bench
     from mitr.runs.config import ModelConfig, RunConfig
 
-    found = run_bench(
+    benchmark = run_bench(
         data,
         out,
         models=words_of(models),
@@ -74,10 +74,12 @@ def bench(
         quiet=quiet,
         command=command_line(),
     )
-    print((found.folder / "tables.md").read_text(encoding="utf-8"))
-    print(f"{found.folder / 'report.html'}")
-    if found.failed:
-        raise MitrError(f"{len(found.failed)} of {len(found.jobs)} runs failed; the same command tries them again")
+    print((benchmark.folder / "tables.md").read_text(encoding="utf-8"))
+    print(f"{benchmark.folder / 'report.html'}")
+    if benchmark.failed:
+        raise MitrError(
+            f"{len(benchmark.failed)} of {len(benchmark.jobs)} runs failed; the same command tries them again"
+        )
 
 
 def reproduce(
@@ -97,7 +99,7 @@ def reproduce(
         list: print the published rows, or those of the table that is named, and run nothing.
         out: the folder for runs and comparison.
         data: the data set's folder, several with commas between them; without it, the error says which are needed.
-        text: another place of the text encoder.
+        text: another folder or hub id of the text encoder.
         jobs: processes at a time; 0 for one per core.
         quiet: show no progress.
     """
@@ -114,9 +116,9 @@ def reproduce(
     if out is None:
         raise MitrError("name a folder for runs and comparison: --out OUT")
     if experiment_file(experiment) is not None:
-        found = one_row.reproduce(rows[0], data, out, text=text, jobs=jobs, quiet=quiet, command=command_line())
-        one_row.print_reproduction(found)
-        problems = [f"{found.failed} runs failed"] if found.failed else []
+        reproduction = one_row.reproduce(rows[0], data, out, text=text, jobs=jobs, quiet=quiet, command=command_line())
+        one_row.print_reproduction(reproduction)
+        problems = [f"{reproduction.failed} runs failed"] if reproduction.failed else []
     else:
         stores = [data] if data and Path(data).exists() else words_of(data or "")
         table = whole_table.reproduce_table(

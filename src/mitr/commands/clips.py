@@ -1,4 +1,4 @@
-"""Commands about clips: video and audio files."""
+"""Commands for clips: video and audio files."""
 
 import sys
 from pathlib import Path
@@ -13,7 +13,7 @@ def assets_fetch(*, force: bool = False) -> None:
     """Fetch the models that find faces and their landmarks, over the network, into the user's cache.
 
     Args:
-        force: fetch them even if they are there already.
+        force: fetch them even if the cache has them.
     """
     from mitr.media.assets import fetch
 
@@ -48,8 +48,8 @@ def features_list(extractor: str | None = None) -> None:
         Console().print(Markdown(card_of(extractor_of(extractor))))
         return
     for name in EXTRACTORS:
-        found = extractor_of(name)
-        print(f"{name:<12} {found.modality:<7} {len(found.columns):>3} columns  {found.about}")
+        described = extractor_of(name)
+        print(f"{name:<12} {described.modality:<7} {len(described.columns):>3} columns  {described.about}")
 
 
 def extract(
@@ -94,7 +94,7 @@ def extract(
     from mitr.media.dataset.extracting import listed
 
     try:
-        found = extract_clips(
+        extraction = extract_clips(
             source,
             out,
             MediaConfig(features, speech, limits),
@@ -113,11 +113,11 @@ def extract(
         print("mitr: the same command goes on where it stopped", file=sys.stderr)
         raise
     print_inspection(inspect(Path(out)))
-    for modality, reasons in found.missing.items():
-        print(f"{modality}: missing in part or whole: {', '.join(f'{r} in {n} clips' for r, n in reasons.items())}")
-    print(f"{out}: {len(found.dataset)} clips")
-    if found.broken:
-        print(f"{len(found.broken)} clips could not be read and were left out:\n{listed(found.broken)}")
+    for modality, reasons in extraction.missing.items():
+        print(f"{modality}: steps missing: {', '.join(f'{r} in {n} clips' for r, n in reasons.items())}")
+    print(f"{out}: {len(extraction.dataset)} clips")
+    if extraction.broken:
+        print(f"{len(extraction.broken)} clips could not be read and were left out:\n{listed(extraction.broken)}")
 
 
 def predict(
@@ -140,11 +140,11 @@ def predict(
 
     Args:
         run: the run folder.
-        files: video or audio files; none with --text answers about the words alone.
+        files: video or audio files; none with --text predicts from the words alone.
         text: what is said in the clip, "" for nothing; otherwise the .srt, .vtt or .txt file of its name beside it.
         missing: modalities to leave out, with commas between them, e.g. audio,vision.
-        explain: also find the moments that mattered most.
-        segments: also answer about parts of each clip: a part a subtitle, between pauses, or windows of equal length.
+        explain: also list the moments whose absence changes the prediction most.
+        segments: also predict stretches of each clip: subtitles, stretches between pauses, or windows of equal length.
         window: seconds of a window.
         out: folder for the timeline of each clip (CSV, JSON and a picture); needs --segments.
         json: print one JSON object a clip instead, a line each.
@@ -189,12 +189,12 @@ def predict(
                 print(f"  {path}", file=sys.stderr if json else sys.stdout)
         except BrokenPipeError:
             raise
-        except Exception as error:  # the other clips go on, whatever it was
+        except Exception as error:  # one clip's error, of any kind, does not stop the others
             failed += 1
-            told = str(error) if isinstance(error, MitrError) else f"{file}: {type(error).__name__}: {error}"
-            print(f"mitr: error: {told}", file=sys.stderr)
+            message = str(error) if isinstance(error, MitrError) else f"{file}: {type(error).__name__}: {error}"
+            print(f"mitr: error: {message}", file=sys.stderr)
             if json:
-                print(json_line({"file": file, "error": told}, sys.stdout.encoding or "utf-8"), flush=True)
+                print(json_line({"file": file, "error": message}, sys.stdout.encoding or "utf-8"), flush=True)
     predictor.cache.trim()
     if failed:
         raise MitrError(f"{failed} of {len(clips)} clips could not be answered")

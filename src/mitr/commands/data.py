@@ -34,11 +34,10 @@ def data_import(
     from mitr.data.importing import import_dataset
     from mitr.data.inspecting import inspect, print_inspection
 
-    place = Path(splits) if splits else None
     import_dataset(
         Path(source),
         Path(out),
-        splits=place,
+        splits=Path(splits) if splits else None,
         name=name,
         label_range=label_range,
         text=text,
@@ -91,9 +90,9 @@ def data_synth(
         train: samples of the train split.
         valid: samples of the valid split.
         test: samples of the test split.
-        text: text as embeddings, or as little English sentences for a text encoder.
+        text: text as embeddings, or as short English sentences for a text encoder.
         task: sentiment from -3 to 3, or four classes of unequal frequency.
-        own_labels: each modality also has a label of its own.
+        own_labels: each modality also has a label from its evidence alone.
         overwrite: replace the folder if it exists.
     """
     from mitr.data.synth import synthesise

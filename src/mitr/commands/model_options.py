@@ -1,4 +1,4 @@
-"""Options of the model that is named on a command line: only its own are known, listed in help, and accepted."""
+"""Options of the model that is named on a command line: help lists them, and options of other models are refused."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
@@ -22,7 +22,7 @@ def add_model_options(parser: ArgumentParser, words: Sequence[str]) -> None:
         words: the command line, options written with underscores.
 
     Raises:
-        MitrError: no model has that name, or it lacks an option that is given.
+        MitrError: no model has that name, or an option that is given is not one of its options.
     """
     name = named_model(words)
     kind = model_class(name).options_class

@@ -32,7 +32,7 @@ def train_run(
     Args:
         data: the data set's folder; with --resume only if it has moved.
         out: the run folder to make.
-        resume: the run folder to go on with; its own options are used.
+        resume: the run folder to go on with; the options that it began with are used.
         model: the model and its options.
         text: the text encoder.
         missing: what the student does not see.
@@ -48,7 +48,9 @@ def train_run(
         if out is not None:
             raise MitrError("--resume names the run folder; --out does not go with it")
         if RunConfig(model, text, missing, normalize, train, imbalance) != RunConfig():
-            raise MitrError("a resumed run keeps its own options; leave out all but --resume, DATA and --quiet")
+            raise MitrError(
+                "a resumed run keeps the options that it began with; leave out all but --resume, DATA and --quiet"
+            )
         if api.load(resume).finished:
             print(f"{resume} had finished already")
         try:
@@ -95,14 +97,14 @@ def evaluate(
         metrics: the definitions to use; auto chooses by the label range.
         intervals: give each prediction an interval that holds this share of labels, such as 0.9, calibrated on the
             validation split.
-        shapley: say what each modality added to each prediction.
+        shapley: give each modality's Shapley value in each prediction.
         resamples: bootstrap resamples of the metrics' intervals.
         overwrite: replace the folder if it exists.
         quiet: show no progress bar.
     """
     from mitr import api
 
-    found = api.evaluate(
+    evaluation = api.evaluate(
         run,
         data,
         out=out,
@@ -117,7 +119,7 @@ def evaluate(
         quiet=quiet,
         command=command_line(),
     )
-    _print_metrics(found.summary.to_json())
+    _print_metrics(evaluation.summary.to_json())
     print(f"{Path(out) / 'report.html'}")
 
 
@@ -165,7 +167,7 @@ def robustness(
 
     config = RunConfig(model, text, missing, normalize, train, imbalance)
     try:
-        found = run_robustness(
+        result = run_robustness(
             data,
             out,
             config,
@@ -181,7 +183,7 @@ def robustness(
         )
     except KeyboardInterrupt:
         raise MitrError(f"interrupted; the same command goes on where it stopped in {out}") from None
-    _print_metrics(found.aggregate)
+    _print_metrics(result.aggregate)
     print(f"{Path(out) / 'report.html'}")
 
 

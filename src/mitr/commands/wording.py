@@ -1,4 +1,4 @@
-"""What commands say of themselves."""
+"""The command line as text."""
 
 import shlex
 import sys

@@ -20,8 +20,8 @@ class Cleaned(NamedTuple):
         values: (T, D) float32, or (T,) int32 token ids; T is 0 where the modality is absent.
         available: (T,) bool, False at missing steps.
         replaced: values that were NaN or infinite.
-        zeroed: it had a length, but nothing in it: absent.
-        beyond: something stood after the true length; it was cut.
+        zeroed: it had a length and no content, so it counts as absent.
+        beyond: it had content after the true length, which was cut.
     """
 
     values: np.ndarray
@@ -104,10 +104,10 @@ class Tally:
         counts.steps += len(cleaned.values)
         counts.missing_steps += int(np.count_nonzero(~cleaned.available))
         if self._rows is not None:
-            there = cleaned.values[cleaned.available]
-            self._rows.add(there)
-            self._low = np.minimum(self._low, there.min(axis=0))
-            self._high = np.maximum(self._high, there.max(axis=0))
+            observed = cleaned.values[cleaned.available]
+            self._rows.add(observed)
+            self._low = np.minimum(self._low, observed.min(axis=0))
+            self._high = np.maximum(self._high, observed.max(axis=0))
         return None
 
     def finish(self) -> Cleaning:

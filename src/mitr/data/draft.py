@@ -1,4 +1,4 @@
-"""A source that was read and checked but not yet cleaned, and the way from there into a store."""
+"""A source that was read and checked but not yet cleaned, and how it is written into a store."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -82,8 +82,8 @@ def write_draft(draft: Draft, folder: Path, info: DatasetInfo) -> None:
 def _clean(draft: Draft, info: DatasetInfo) -> Iterator[Sample]:
     tallies = {m: Tally(modality) for m, modality in draft.modalities.items()}
     for row, id_ in enumerate(draft.ids):
-        own = {m: value for m, values in draft.modality_labels.items() if (value := values[row]) is not None}
-        sample = Sample(id_, draft.splits[row], draft.labels[row], draft.raw_text[row], modality_labels=own)
+        labels = {m: value for m, values in draft.modality_labels.items() if (value := values[row]) is not None}
+        sample = Sample(id_, draft.splits[row], draft.labels[row], draft.raw_text[row], modality_labels=labels)
         steps = draft.steps(row)
         for m, tally in tallies.items():
             if draft.modalities[m].kind == "raw":

@@ -18,7 +18,7 @@ class Place:
     split: str
 
     def error(self, field: str, message: str) -> MitrError:
-        """The error to raise about `field`."""
+        """The error of a field, to be raised."""
         return MitrError(f"{self.path}: split {self.split!r}, field {field!r} {message}")
 
 
@@ -154,8 +154,8 @@ def strings(place: Place, name: str, value: Sequence[Any] | np.ndarray) -> list[
 def _string(place: Place, name: str, item: Any, i: int) -> str:
     if isinstance(item, np.ndarray):
         item = item.tolist()
-    if isinstance(item, (list, tuple)) and item and not any(isinstance(part, (list, tuple, dict)) for part in item):
-        return "$_$".join(_string(place, name, part, i) for part in item)
+    if isinstance(item, (list, tuple)) and item and not any(isinstance(entry, (list, tuple, dict)) for entry in item):
+        return "$_$".join(_string(place, name, entry, i) for entry in item)
     if isinstance(item, bytes):
         try:
             item = item.decode("utf-8")

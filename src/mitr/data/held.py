@@ -11,7 +11,7 @@ from mitr.data.store import DTYPES, Dataset, Sample
 
 
 class HeldDataset(Dataset):
-    """A data set that lies nowhere.
+    """A data set in memory, without files.
 
     Args:
         samples: as they would be written into a store.
@@ -26,16 +26,18 @@ class HeldDataset(Dataset):
         self.labels = np.array([np.nan if s.label is None else s.label for s in samples], np.float32)
         self.modality_labels = {}
         self._arrays, self._offsets, self.lengths = {}, {}, {}
-        for m, about in info.modalities.items():
-            if about.kind == "raw":
+        for m, modality in info.modalities.items():
+            if modality.kind == "raw":
                 continue
-            kind = DTYPES["I32" if about.kind == "ids" else "F32"]
-            blank: np.ndarray = np.zeros((0,) if about.dim is None else (0, about.dim), kind)
-            parts = [s.features.get(m, blank) for s in samples]
-            lengths = np.array([len(part) for part in parts], np.int64)
-            self._arrays[m] = np.concatenate([blank, *parts]).astype(kind)
-            there = [s.available.get(m, np.ones(len(part), bool)) for s, part in zip(samples, parts, strict=True)]
-            self._arrays[f"{m}.available"] = np.concatenate([np.zeros(0, bool), *there])
+            kind = DTYPES["I32" if modality.kind == "ids" else "F32"]
+            blank: np.ndarray = np.zeros((0,) if modality.dim is None else (0, modality.dim), kind)
+            features = [s.features.get(m, blank) for s in samples]
+            lengths = np.array([len(values) for values in features], np.int64)
+            self._arrays[m] = np.concatenate([blank, *features]).astype(kind)
+            available = [
+                s.available.get(m, np.ones(len(values), bool)) for s, values in zip(samples, features, strict=True)
+            ]
+            self._arrays[f"{m}.available"] = np.concatenate([np.zeros(0, bool), *available])
             self._offsets[m] = np.concatenate([[0], np.cumsum(lengths)])
             self.lengths[m] = lengths
 

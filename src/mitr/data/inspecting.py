@@ -1,4 +1,4 @@
-"""What is in a data set, as plain data and as tables in the terminal, with warnings."""
+"""The contents of a data set, as plain data and as tables in the terminal, with warnings."""
 
 import re
 import tempfile
@@ -73,7 +73,7 @@ class SplitReport:
 
 @dataclass
 class Inspection:
-    """Everything that `inspect` finds; plain data, see the parts.
+    """The contents of a data set; plain data.
 
     `classes` are class -> split -> samples, where labels are classes.
     """
@@ -114,13 +114,13 @@ def _inspect(dataset: Dataset) -> Inspection:
         info.source.name,
         info.label_range,
         info.synthetic,
-        {split: _split(dataset.labels[own], info.label_range) for split, own in rows.items()},
+        {split: _split(dataset.labels[rows_of], info.label_range) for split, rows_of in rows.items()},
         {m: _modality(dataset, m, rows) for m in info.modalities},
         list(info.notes),
     )
     if info.classes is not None:
         report.classes = {
-            name: {split: int((dataset.labels[own] == index).sum()) for split, own in rows.items()}
+            name: {split: int((dataset.labels[rows_of] == index).sum()) for split, rows_of in rows.items()}
             for index, name in enumerate(info.classes)
         }
     report.warnings = _warnings(dataset, report)
@@ -140,11 +140,11 @@ def _modality(dataset: Dataset, m: str, rows: dict[str, np.ndarray]) -> Modality
     modality = dataset.info.modalities[m]
     lengths = dataset.lengths[m] if modality.kind != "raw" else np.array([_words(raw) for raw in dataset.raw_text])
     missing: dict[str, float] = {}
-    for split, own in rows.items():
-        steps = int(lengths[own].sum())
+    for split, rows_of in rows.items():
+        steps = int(lengths[rows_of].sum())
         if modality.kind != "raw" and steps:
-            there = sum(int(np.count_nonzero(dataset.available(m, row))) for row in own)
-            missing[split] = 1 - there / steps
+            observed = sum(int(np.count_nonzero(dataset.available(m, row))) for row in rows_of)
+            missing[split] = 1 - observed / steps
     present = lengths[lengths > 0]
     summary = None
     if len(present):
@@ -157,7 +157,7 @@ def _modality(dataset: Dataset, m: str, rows: dict[str, np.ndarray]) -> Modality
         modality.padded_length,
         modality.tokenizer,
         summary,
-        {split: int((lengths[own] == 0).sum()) for split, own in rows.items()},
+        {split: int((lengths[rows_of] == 0).sum()) for split, rows_of in rows.items()},
         missing,
         dataset.info.cleaning.get(m, Cleaning()),
     )
@@ -188,12 +188,16 @@ def _warnings(dataset: Dataset, report: Inspection) -> list[str]:
         if m == "text" and modality.lengths and modality.lengths.maximum > BERT_STEPS:
             unit = "words" if modality.kind == "raw" else "steps"
             warnings.append(f"text: the longest has {modality.lengths.maximum} {unit}; BERT takes {BERT_STEPS} tokens")
-    for split, own in report.splits.items():
-        if own.labelled < own.samples:
-            warnings.append(f"{split}: {own.samples - own.labelled} samples have no label")
-        if own.minimum is not None and own.maximum is not None and (own.minimum < low or own.maximum > high):
+    for split, summary in report.splits.items():
+        if summary.labelled < summary.samples:
+            warnings.append(f"{split}: {summary.samples - summary.labelled} samples have no label")
+        if (
+            summary.minimum is not None
+            and summary.maximum is not None
+            and (summary.minimum < low or summary.maximum > high)
+        ):
             warnings.append(
-                f"{split}: labels from {own.minimum:g} to {own.maximum:g} leave the range [{low:g}, {high:g}]"
+                f"{split}: labels from {summary.minimum:g} to {summary.maximum:g} leave the range [{low:g}, {high:g}]"
             )
     for name, counts_of in (report.classes or {}).items():
         if lacking := [split for split, count in counts_of.items() if not count]:
@@ -262,14 +266,16 @@ def _table(title: str, *columns: str) -> Table:
 
 def _split_table(report: Inspection) -> Table:
     table = _table("Splits", "split", "samples", "mean", "sd", "min", "max", "neg", "zero", "pos", "shape")
-    for split, own in report.splits.items():
-        numbers = ["-" if x is None else f"{x:.2f}" for x in (own.mean, own.std, own.minimum, own.maximum)]
+    for split, summary in report.splits.items():
+        numbers = [
+            "-" if x is None else f"{x:.2f}" for x in (summary.mean, summary.std, summary.minimum, summary.maximum)
+        ]
         table.add_row(
             split,
-            str(own.samples),
+            str(summary.samples),
             *numbers,
-            *(f"{n}" for n in (own.negative, own.zero, own.positive)),
-            bars(own.counts),
+            *(f"{n}" for n in (summary.negative, summary.zero, summary.positive)),
+            bars(summary.counts),
         )
     return table
 
@@ -277,30 +283,35 @@ def _split_table(report: Inspection) -> Table:
 def _class_table(splits: dict[str, SplitReport], classes: dict[str, dict[str, int]]) -> Table:
     table = _table("Splits", "class", *splits)
     for name, counts in classes.items():
-        cells = [f"{counts[split]} · {counts[split] / max(own.labelled, 1):.0%}" for split, own in splits.items()]
+        cells = [
+            f"{counts[split]} · {counts[split] / max(summary.labelled, 1):.0%}" for split, summary in splits.items()
+        ]
         table.add_row(escape(name), *cells)
-    table.add_row("samples", *(str(own.samples) for own in splits.values()), style="dim")
+    table.add_row("samples", *(str(summary.samples) for summary in splits.values()), style="dim")
     return table
 
 
 def _modality_table(report: Inspection) -> Table:
     table = _table("\nModalities", "modality", "kind", "dim", "padded", "min", "median", "p95", "max", "shape")
-    for m, own in report.modalities.items():
-        lengths = own.lengths
+    for m, modality in report.modalities.items():
+        lengths = modality.lengths
         numbers = (
             [f"{x:g}" for x in (lengths.minimum, lengths.median, lengths.p95, lengths.maximum)]
             if lengths
             else ["-"] * 4
         )
-        dims = ["-" if x is None else str(x) for x in (own.dim, own.padded_length)]
-        table.add_row(m, own.kind, *dims, *numbers, bars(lengths.counts) if lengths else "")
+        dims = ["-" if x is None else str(x) for x in (modality.dim, modality.padded_length)]
+        table.add_row(m, modality.kind, *dims, *numbers, bars(lengths.counts) if lengths else "")
     return table
 
 
 def _absence_table(report: Inspection) -> Table:
     table = _table("\nMissing data", "modality", *report.splits, "replaced", "zeroed")
-    for m, own in report.modalities.items():
-        shares = {s: f" · {100 * own.missing_share[s]:.1f}%" if s in own.missing_share else "" for s in report.splits}
-        cells = [f"{own.absent[s]}{shares[s]}" for s in report.splits]
-        table.add_row(m, *cells, str(own.cleaning.nonfinite_values), str(own.cleaning.zeroed_samples))
+    for m, modality in report.modalities.items():
+        shares = {
+            s: f" · {100 * modality.missing_share[s]:.1f}%" if s in modality.missing_share else ""
+            for s in report.splits
+        }
+        cells = [f"{modality.absent[s]}{shares[s]}" for s in report.splits]
+        table.add_row(m, *cells, str(modality.cleaning.nonfinite_values), str(modality.cleaning.zeroed_samples))
     return table

@@ -19,7 +19,7 @@ from mitr.data.tables import read_mode, read_table
 from mitr.errors import MitrError
 
 COLUMNS = ("video_id", "clip_id", "text", "label")
-OWN_LABELS = {"label_T": "text", "label_A": "audio", "label_V": "vision"}
+MODALITY_COLUMNS = {"label_T": "text", "label_A": "audio", "label_V": "vision"}
 LARGEST = 1 << 30  # bytes of one sample; a small zip can claim to hold any amount
 
 
@@ -27,11 +27,11 @@ class Labelled(NamedTuple):
     """The rows of a `label.csv`.
 
     Attributes:
-        rows: as they stand, N of them.
+        rows: N of them, every value as the file has it.
         ids: `<video_id>$_$<clip_id>`.
         splits: train, valid or test; all train where the splits come from elsewhere.
         labels: None where not known.
-        own: modality -> labels of that modality alone.
+        modality_labels: modality -> labels of that modality alone.
         classes: names of the classes, where labels are their indices.
     """
 
@@ -39,7 +39,7 @@ class Labelled(NamedTuple):
     ids: list[str]
     splits: list[str]
     labels: list[float | None]
-    own: dict[str, list[float | None]]
+    modality_labels: dict[str, list[float | None]]
     classes: tuple[str, ...] | None
 
 
@@ -48,7 +48,7 @@ def read_label_csv(source: Path, text: TextChoice = "auto", modes: bool = True, 
 
     Args:
         source: the folder or the file.
-        text: `raw` (the default unless there is `features/text.npz`) or `embeddings` (from that file).
+        text: `raw` (the default without a `features/text.npz`) or `embeddings` (from that file).
         modes: the `mode` column counts; False where the splits come from elsewhere.
         task: labels are numbers (`regression`) or classes; `auto`: classes where no label is a number.
 
@@ -75,12 +75,21 @@ def read_label_csv(source: Path, text: TextChoice = "auto", modes: bool = True, 
     ordered = {m: modalities[m] for m in MODALITIES if m in modalities}
 
     def steps(row: int) -> dict[str, RawSteps]:
-        found = {m: store.read(ids[row]) for m, store in features.items()}
-        return {m: RawSteps(values, len(values)) for m, values in found.items() if values is not None}
+        arrays = {m: store.read(ids[row]) for m, store in features.items()}
+        return {m: RawSteps(values, len(values)) for m, values in arrays.items() if values is not None}
 
     raw = [row["text"] for row in rows]
     return Draft(
-        "label_csv", ordered, ids, labelled.splits, labelled.labels, raw, steps, labelled.own, notes, labelled.classes
+        "label_csv",
+        ordered,
+        ids,
+        labelled.splits,
+        labelled.labels,
+        raw,
+        steps,
+        labelled.modality_labels,
+        notes,
+        labelled.classes,
     )
 
 
@@ -100,8 +109,10 @@ def read_labelled(table: Path, modes: bool = True, task: TaskChoice = "auto") ->
     splits = [read_mode(row["mode"], f"{table}, row {i}") if modes else "train" for i, row in enumerate(rows, 2)]
     classes = _classes(table, rows, task)
     labels = _labels(table, rows, "label", classes)
-    own = {m: _labels(table, rows, column, classes) for column, m in OWN_LABELS.items() if column in rows[0]}
-    return Labelled(rows, ids, splits, labels, own, classes)
+    of_modalities = {
+        m: _labels(table, rows, column, classes) for column, m in MODALITY_COLUMNS.items() if column in rows[0]
+    }
+    return Labelled(rows, ids, splits, labels, of_modalities, classes)
 
 
 def files_of(source: Path) -> list[Path]:
@@ -124,7 +135,7 @@ class _Features:
             raise MitrError(f"{path} is not an npz file; write it with numpy.savez")
         self.keys = set(self.file.files)
         if not self.keys:
-            raise MitrError(f"{path} holds no arrays; remove it if there are no such features")
+            raise MitrError(f"{path} holds no arrays; remove it from a set without these features")
         self._dim: int | None = None
 
     def dim(self) -> int:
@@ -152,8 +163,8 @@ class _Features:
         except (OSError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
             raise MitrError(f"{where} is damaged: {error}") from None
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf" or array.ndim not in (1, 2):
-            found = f"{array.shape} {array.dtype}" if isinstance(array, np.ndarray) else "something else"
-            raise MitrError(f"{where} must be (T, D) or (D,) numbers, not {found}")
+            form = f"{array.shape} {array.dtype}" if isinstance(array, np.ndarray) else "something else"
+            raise MitrError(f"{where} must be (T, D) or (D,) numbers, not {form}")
         array = array[None] if array.ndim == 1 else array
         if not array.shape[1]:
             raise MitrError(f"{where} has no columns")

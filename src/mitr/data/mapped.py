@@ -31,7 +31,7 @@ class MappedFile:
         self._read = 0
 
     def reading(self, size: int) -> None:
-        """Say that a stretch of `size` bytes is about to be read; gives back what was read before, if it has grown."""
+        """Announce a read of `size` bytes; the pages read before go back to the system once they are many."""
         self._read += size + AROUND
         if self._read > KEPT and len(self.data) > KEPT:
             self.give_back()

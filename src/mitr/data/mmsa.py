@@ -24,7 +24,7 @@ from mitr.errors import MitrError
 TextChoice = Literal["auto", "ids", "embeddings", "raw"]
 ALIASES = {"train": "train", "valid": "valid", "dev": "valid", "val": "valid", "test": "test"}
 NUMBERS, CLASSES = "regression_labels", "classification_labels"
-OWN_LABELS = {"T": "text", "A": "audio", "V": "vision"}  # `<field of labels>_<letter>`
+MODALITY_LETTERS = {"T": "text", "A": "audio", "V": "vision"}  # `<field of labels>_<letter>`
 FIELDS = ("text_bert", "text", "audio", "vision", "raw_text", "id")
 CJK = re.compile("[㐀-䶿一-鿿豈-﫿]")
 
@@ -51,12 +51,14 @@ def read_mmsa(
     """
     wanted = CLASSES if task == "classification" else NUMBERS
     file = map_pickle(path)
-    splits = _splits(path, read_pickle(path, file))
-    parts = [_Split(Place(path, name), content, wanted) for name, content in splits.items()]
+    contents = _contents(path, read_pickle(path, file))
+    splits = [_Split(Place(path, name), content, wanted) for name, content in contents.items()]
     classes = None
     if wanted == CLASSES:
-        classes = classes_of([value for part in parts for value in part.names(CLASSES)], f"{path}, field {CLASSES!r}")
-    kind = _text_kind(path, parts, text)
+        classes = classes_of(
+            [value for split in splits for value in split.names(CLASSES)], f"{path}, field {CLASSES!r}"
+        )
+    kind = _text_kind(path, splits, text)
     used = {"audio": "audio", "vision": "vision"}
     used |= {"ids": {"text": "text_bert"}, "embeddings": {"text": "text"}}.get(kind or "", {})
     notes: list[str] = []
@@ -64,32 +66,34 @@ def read_mmsa(
     if kind == "raw":
         modalities["text"] = Modality("raw")
     for m in ("text", "audio", "vision"):
-        if m in used and any(used[m] in part.content for part in parts):
-            modalities[m] = _modality(parts, m, used[m], kind if m == "text" and kind else "features", notes)
+        if m in used and any(used[m] in split.content for split in splits):
+            modalities[m] = _modality(splits, m, used[m], kind if m == "text" and kind else "features", notes)
     if not modalities:
-        has = ", ".join(sorted(parts[0].content))
+        has = ", ".join(sorted(splits[0].content))
         raise MitrError(f"{path}: no split has text_bert, text, audio, vision or raw_text (it has {has})")
-    steps = _reader(parts, {m: field for m, field in used.items() if m in modalities}, file)
+    steps = _reader(splits, {m: field for m, field in used.items() if m in modalities}, file)
     draft = Draft(
         "mmsa",
         modalities,
-        [id_ for part in parts for id_ in part.ids()],
-        [part.place.split for part in parts for _ in range(part.size)],
-        [label for part in parts for label in part.labels(wanted, classes)],
-        [raw for part in parts for raw in part.raw_text()],
+        [id_ for split in splits for id_ in split.ids()],
+        [split.place.split for split in splits for _ in range(split.size)],
+        [label for split in splits for label in split.labels(wanted, classes)],
+        [raw for split in splits for raw in split.raw_text()],
         steps,
         {
-            m: [v for part in parts for v in part.labels(f"{wanted}_{letter}", classes)]
-            for letter, m in OWN_LABELS.items()
-            if any(f"{wanted}_{letter}" in p.content for p in parts)
+            m: [v for split in splits for v in split.labels(f"{wanted}_{letter}", classes)]
+            for letter, m in MODALITY_LETTERS.items()
+            if any(f"{wanted}_{letter}" in split.content for split in splits)
         },
         notes,
         classes,
     )
-    notes += _merged(parts)
+    notes += _merged(splits)
     if kind == "ids":
         modalities["text"].tokenizer = _tokenizer(draft, tokenizer, digest)
-    unused = [n for n in ("annotations", CLASSES, NUMBERS) if n != wanted and any(n in p.content for p in parts)]
+    unused = [
+        n for n in ("annotations", CLASSES, NUMBERS) if n != wanted and any(n in split.content for split in splits)
+    ]
     if unused:
         why = "" if classes else " (classes are derived from the labels)"
         notes.append(f"not imported: {', '.join(unused)}{why}")
@@ -109,9 +113,9 @@ class _Split:
         self.size = len(self._sequence(labels))
         if not self.size:
             raise place.error(labels, "is empty; leave the split out if it has no samples")
-        own = [f"{labels}_{letter}" for letter in OWN_LABELS]
+        of_modalities = [f"{labels}_{letter}" for letter in MODALITY_LETTERS]
         for name in content:
-            if name in (*FIELDS, *own) or name.endswith("_lengths"):
+            if name in (*FIELDS, *of_modalities) or name.endswith("_lengths"):
                 count = len(self._sequence(name))
                 if count != self.size:
                     raise place.error(name, f"has {count} entries, {labels} {self.size}; they must be the same samples")
@@ -202,70 +206,73 @@ class _Split:
         return strings(self.place, "raw_text", self._sequence("raw_text"))
 
 
-def _reader(parts: list[_Split], used: dict[str, str], file: MappedFile) -> Callable[[int], dict[str, RawSteps]]:
+def _reader(splits: list[_Split], used: dict[str, str], file: MappedFile) -> Callable[[int], dict[str, RawSteps]]:
     """Row -> modality -> its steps, as views of the file, whose pages go back once they were read."""
-    fields = [{m: field for m, name in used.items() if (field := part.field(name)) is not None} for part in parts]
-    lengths = [{m: part.lengths(m, f) for m, f in own.items()} for part, own in zip(parts, fields, strict=True)]
-    places = [(k, i) for k, part in enumerate(parts) for i in range(part.size)]
+    fields = [{m: field for m, name in used.items() if (field := split.field(name)) is not None} for split in splits]
+    lengths = [
+        {m: split.lengths(m, field) for m, field in fields_of.items()}
+        for split, fields_of in zip(splits, fields, strict=True)
+    ]
+    places = [(k, i) for k, split in enumerate(splits) for i in range(split.size)]
 
     def steps(row: int) -> dict[str, RawSteps]:
         k, i = places[row]
-        found = {m: RawSteps(field.row(i), lengths[k][m][i]) for m, field in fields[k].items()}
-        file.reading(sum(part.values.nbytes for part in found.values()))
-        return found
+        sample = {m: RawSteps(field.row(i), lengths[k][m][i]) for m, field in fields[k].items()}
+        file.reading(sum(raw.values.nbytes for raw in sample.values()))
+        return sample
 
     return steps
 
 
-def _merged(parts: list[_Split]) -> list[str]:
+def _merged(splits: list[_Split]) -> list[str]:
     """The notes of all splits, the same note of several splits in one line."""
-    places: dict[str, list[str]] = {}
-    for part in parts:
-        for note in part.notes:
-            places.setdefault(note, []).append(part.place.split)
-    return [f"{', '.join(splits)}: {note}" for note, splits in places.items()]
+    names_of: dict[str, list[str]] = {}
+    for split in splits:
+        for note in split.notes:
+            names_of.setdefault(note, []).append(split.place.split)
+    return [f"{', '.join(names)}: {note}" for note, names in names_of.items()]
 
 
-def _splits(path: Path, value: Any) -> dict[str, dict[str, Any]]:
-    """The splits as train, valid, test; fields at the top level are a test split."""
+def _contents(path: Path, value: Any) -> dict[str, dict[str, Any]]:
+    """Split -> its fields, as train, valid, test; fields at the top level are a test split."""
     if not isinstance(value, dict):
         raise MitrError(f"{path} holds a {type(value).__name__}, not a dictionary of splits (train, valid, test)")
     if NUMBERS in value or CLASSES in value:
         value = {"test": value}
-    found: dict[str, dict[str, Any]] = {}
+    contents: dict[str, dict[str, Any]] = {}
     for key, content in value.items():
         name = ALIASES.get(str(key).lower())
         if name is None:
             raise MitrError(f"{path}: {str(key)[:80]!r} is not a split; expected train, valid (or dev, val) and test")
-        if name in found:
-            raise MitrError(f"{path}: the split {name!r} is there twice (under another name too)")
+        if name in contents:
+            raise MitrError(f"{path}: the split {name!r} stands twice in it, under different names")
         if not isinstance(content, dict) or not all(isinstance(field, str) for field in content):
             raise MitrError(f"{path}: the split {key!r} is a {type(content).__name__}, not a dictionary of fields")
-        found[name] = content
-    if not found:
+        contents[name] = content
+    if not contents:
         raise MitrError(f"{path} holds no split; expected train, valid (or dev, val) and test")
-    return {name: found[name] for name in SPLITS if name in found}
+    return {name: contents[name] for name in SPLITS if name in contents}
 
 
-def _text_kind(path: Path, parts: list[_Split], text: TextChoice) -> Kind | None:
+def _text_kind(path: Path, splits: list[_Split], text: TextChoice) -> Kind | None:
     needed = {"ids": "text_bert", "embeddings": "text", "raw": "raw_text"}
-    there = {kind: all(field in part.content for part in parts) for kind, field in needed.items()}
+    complete = {kind: all(field in split.content for split in splits) for kind, field in needed.items()}
     if text != "auto":
-        if not there[text]:
-            lacking = [part.place.split for part in parts if needed[text] not in part.content]
+        if not complete[text]:
+            lacking = [split.place.split for split in splits if needed[text] not in split.content]
             raise MitrError(f"{path}: text {text!r} needs the field {needed[text]!r}, which {', '.join(lacking)} lacks")
         return text
     for kind in ("ids", "embeddings", "raw"):
-        if there[kind]:
+        if complete[kind]:
             return kind
     return None
 
 
-def _modality(parts: list[_Split], m: str, name: str, kind: Kind, notes: list[str]) -> Modality:
-    fields = [(part.place, field) for part in parts if (field := part.field(name)) is not None]
-    lacking = [part.place.split for part in parts if name not in part.content]
+def _modality(splits: list[_Split], m: str, name: str, kind: Kind, notes: list[str]) -> Modality:
+    fields = [(split.place, field) for split in splits if (field := split.field(name)) is not None]
+    lacking = [split.place.split for split in splits if name not in split.content]
     if lacking:
-        notes.append(f"{m} is absent from the whole of {', '.join(lacking)}: the field {name} is not there")
+        notes.append(f"{m} is absent from the whole of {', '.join(lacking)}: the field {name} is missing")
     for place, field in fields[1:]:
         if field.dim != fields[0][1].dim:
             raise place.error(
@@ -278,7 +285,7 @@ def _modality(parts: list[_Split], m: str, name: str, kind: Kind, notes: list[st
     if kind == "ids":
         return Modality("ids", padded_length=length, special_tokens=True)
     # embeddings beside token ids were computed from them, [CLS] first
-    special = kind == "embeddings" and all("text_bert" in part.content for part in parts)
+    special = kind == "embeddings" and all("text_bert" in split.content for split in splits)
     return Modality(kind, fields[0][1].dim, length, special)
 
 

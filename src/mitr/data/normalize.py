@@ -13,7 +13,7 @@ from mitr.errors import MitrError
 SAMPLED_ROWS = 200_000
 BLOCK = 4096  # rows gathered before an update, so that many short samples cost few NumPy calls
 COLUMNS = 16  # whose quantiles are taken at once
-PARTS = ("mean", "scale", "low", "high")
+STATISTICS = ("mean", "scale", "low", "high")
 
 
 @dataclass
@@ -77,7 +77,7 @@ class Normalizer:
         Args:
             modality: whose scaling.
             values: the features; left as they are.
-            available: the steps that are really there.
+            available: the steps that were observed.
             out: (T, D) float32 to write to, such as a sample's place in a batch; None: a new array.
 
         Returns:
@@ -99,46 +99,46 @@ class Normalizer:
 
     def to_tensors(self) -> dict[str, np.ndarray]:
         """`<modality>.mean`, `.scale`, `.low` and `.high`, (D,) float32 each, to save with a run."""
-        return {f"{m}.{part}": getattr(scaling, part) for m, scaling in self.scalings.items() for part in PARTS}
+        return {f"{m}.{name}": getattr(scaling, name) for m, scaling in self.scalings.items() for name in STATISTICS}
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, np.ndarray]) -> "Normalizer":
         """Rebuild from `to_tensors`.
 
         Raises:
-            MitrError: a part of a modality is missing, or the parts differ in shape.
+            MitrError: a statistic of a modality is missing, or its statistics differ in shape.
         """
         scalings: dict[str, Scaling] = {}
         for m in sorted({name.rpartition(".")[0] for name in tensors}):
             try:
-                parts = {part: np.asarray(tensors[f"{m}.{part}"], dtype=np.float32) for part in PARTS}
+                statistics = {name: np.asarray(tensors[f"{m}.{name}"], dtype=np.float32) for name in STATISTICS}
             except KeyError as error:
                 raise MitrError(f"the saved normalisation lacks {error}") from None
-            if len({part.shape for part in parts.values()}) > 1:
-                raise MitrError(f"the saved normalisation of {m} has parts of different shapes")
-            scalings[m] = Scaling(**parts)
+            if len({values.shape for values in statistics.values()}) > 1:
+                raise MitrError(f"the saved normalisation of {m} has statistics of different shapes")
+            scalings[m] = Scaling(**statistics)
         return cls(scalings)
 
 
 def _quantiles(rows: np.ndarray, quantile: float) -> tuple[np.ndarray, np.ndarray]:
     """Each column's `quantile` and 1 minus it, (D,) float32 each; a few columns at a time, since they are copied."""
-    parts = [
+    bounds = [
         np.quantile(rows[:, start : start + COLUMNS], [quantile, 1 - quantile], axis=0)
         for start in range(0, rows.shape[1], COLUMNS)
     ]
-    low, high = np.concatenate(parts, axis=1).astype(np.float32)
+    low, high = np.concatenate(bounds, axis=1).astype(np.float32)
     return low, high
 
 
 def _blocks(dataset: Dataset, modality: str, rows: np.ndarray) -> Iterator[np.ndarray]:
-    """The available steps of `rows`, a few thousand at a time, each block an array of its own."""
+    """The available steps of `rows`, a few thousand at a time, each block a new array."""
     held: list[np.ndarray] = []
     count = 0
     for row in rows:
         values, available = dataset.features(modality, row), dataset.available(modality, row)
-        there = values if available.all() else values[available]
-        held.append(there)
-        count += len(there)
+        observed = values if available.all() else values[available]
+        held.append(observed)
+        count += len(observed)
         if count >= BLOCK:
             yield np.concatenate(held)
             held, count = [], 0

@@ -1,6 +1,6 @@
 """NumPy arrays, dtypes and scalars as a pickle writes them, rebuilt without NumPy's reconstruction code.
 
-Every size is checked against the bytes that are really there before an array is made.
+Every size is checked against the bytes that the file holds before an array is made.
 """
 
 import math
@@ -43,7 +43,7 @@ def make_array(shape: Any, dtype: Any, fortran: bool, data: Any) -> np.ndarray:
     """An array of `shape` over `data`: bytes or latin1 text of just the right length, or a list of objects.
 
     Raises:
-        NotData: the parts do not fit together.
+        NotData: shape, dtype and data do not fit together.
     """
     if not isinstance(dtype, np.dtype):
         raise NotData("an array has no dtype")
@@ -61,8 +61,8 @@ def make_array(shape: Any, dtype: Any, fortran: bool, data: Any) -> np.ndarray:
         data = data.encode("latin1")
     size = count * dtype.itemsize
     if not isinstance(data, (bytes, memoryview)) or len(data) != size or (count and not size):
-        there = f"{len(data)} bytes" if isinstance(data, (bytes, memoryview)) else f"a {type(data).__name__}"
-        raise NotData(f"an array declares {shape} of {dtype.str} ({size} bytes) and holds {there}")
+        content = f"{len(data)} bytes" if isinstance(data, (bytes, memoryview)) else f"a {type(data).__name__}"
+        raise NotData(f"an array declares {shape} of {dtype.str} ({size} bytes) and holds {content}")
     flat = np.frombuffer(data, dtype) if count else np.zeros(0, dtype)
     return flat.reshape(shape, order=order)  # type: ignore[call-overload]
 
@@ -92,7 +92,7 @@ def _dtype(*arguments: Any) -> Pending:
     dtype = np.dtype(code)
 
     def build(state: Any) -> np.dtype:
-        if not isinstance(state, tuple) or len(state) < 5 or any(part is not None for part in state[2:5]):
+        if not isinstance(state, tuple) or len(state) < 5 or any(entry is not None for entry in state[2:5]):
             raise NotData("it has a dtype with fields or sub-arrays; mitr reads plain ones")
         endian: Any = str(state[1], "latin1") if isinstance(state[1], bytes) else state[1]
         if endian not in ("<", ">", "|", "="):

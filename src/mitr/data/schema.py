@@ -86,7 +86,7 @@ class DatasetInfo:
         modalities: name -> Modality, for every modality that any sample has.
         source: where the data came from.
         cleaning: name -> Cleaning.
-        modality_labels: modalities that have labels of their own (CH-SIMS).
+        modality_labels: modalities with labels of that modality alone (CH-SIMS).
         classes: names of the C classes, where a label is the index of one; None where labels lie on a scale.
         synthetic: true for made data; every report says so.
         notes: sentences to show with the data (warnings of the import).

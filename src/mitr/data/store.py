@@ -42,7 +42,7 @@ class Sample:
         raw_text: the transcript, possibly empty.
         features: modality -> (T, D) float32, or (T,) int32 token ids; an absent modality has no entry.
         available: modality -> (T,) bool, False at steps that are missing inside the true length; no entry:
-            all there.
+            none is missing.
         modality_labels: modality -> label of that modality alone, of the same kind.
         cleaned: modality -> number of values that cleaning replaced.
     """
@@ -65,7 +65,7 @@ def write_store(folder: Path, samples: Iterable[Sample], info: DatasetInfo) -> N
     stored = [m for m in MODALITIES if m in info.modalities and info.modalities[m].kind != "raw"]
     rows: list[Sample] = []
     lengths: dict[str, list[int]] = {m: [] for m in stored}
-    parts = {name: (folder / f".{name}").open("wb") for m in stored for name in (m, f"{m}.available")}
+    files = {name: (folder / f".{name}").open("wb") for m in stored for name in (m, f"{m}.available")}
     try:
         for sample in samples:
             for m in stored:
@@ -73,14 +73,14 @@ def write_store(folder: Path, samples: Iterable[Sample], info: DatasetInfo) -> N
                 steps = 0 if values is None else len(values)
                 lengths[m].append(steps)
                 if values is not None and steps:
-                    parts[m].write(np.ascontiguousarray(values, dtype=_dtype(info, m)).tobytes())
+                    files[m].write(np.ascontiguousarray(values, dtype=_dtype(info, m)).tobytes())
                     available = sample.available.get(m, np.ones(steps, dtype=bool))
-                    parts[f"{m}.available"].write(np.ascontiguousarray(available, dtype=bool).tobytes())
+                    files[f"{m}.available"].write(np.ascontiguousarray(available, dtype=bool).tobytes())
             rows.append(_index_only(sample))
     finally:
-        for part in parts.values():
-            part.close()
-    _join_parts(folder, info, lengths)
+        for file in files.values():
+            file.close()
+    _join(folder, info, lengths)
     pq.write_table(_index(rows, info), folder / "samples.parquet")
     info.content_sha256 = content_sha256(folder)
     write_json(folder / "dataset.json", info.to_json())
@@ -99,7 +99,7 @@ class Dataset:
         info: the description.
         ids, splits, raw_text: N strings each, in the source's order.
         labels: (N,) float32, class indices where `info.classes` has names; NaN where not known.
-        modality_labels: modality -> (N,) labels of its own, for the modalities in `info.modality_labels`.
+        modality_labels: modality -> (N,) labels of that modality alone, for the modalities in `info.modality_labels`.
         lengths: modality -> (N,) int64 steps; 0 means absent. Text kept as `raw` has none until it is
             tokenised.
     """
@@ -120,10 +120,10 @@ class Dataset:
             )
         self.info = DatasetInfo.from_json(read_json(self.folder / "dataset.json"), str(self.folder / "dataset.json"))
         try:
-            own = [f"label_{m}" for m in self.info.modality_labels]
+            of_modalities = [f"label_{m}" for m in self.info.modality_labels]
             # `pq.read_table` would import pandas, which takes longer than all the rest
             with pq.ParquetFile(self.folder / "samples.parquet") as file:
-                columns = file.read(["id", "split", "raw_text", "label", *own], use_threads=False).to_pydict()
+                columns = file.read(["id", "split", "raw_text", "label", *of_modalities], use_threads=False).to_pydict()
             self.ids: list[str] = columns["id"]
             self.splits: list[str] = columns["split"]
             self.raw_text: list[str] = columns["raw_text"]
@@ -155,15 +155,15 @@ class Dataset:
         return self._slice(modality, modality, row)
 
     def available(self, modality: str, row: int) -> np.ndarray:
-        """Which of the T steps of one sample are really there, (T,) bool."""
+        """Which of the T steps of one sample were observed, (T,) bool."""
         return self._slice(f"{modality}.available", modality, row)
 
     def _slice(self, name: str, modality: str, row: int) -> np.ndarray:
         start, stop = self._offsets[modality][row : row + 2].tolist()
-        part = self._arrays[name][start:stop]
+        rows = self._arrays[name][start:stop]
         if self._file is not None:
-            self._file.reading(part.nbytes)
-        return part
+            self._file.reading(rows.nbytes)
+        return rows
 
     def _open_features(self) -> None:
         self._file, self._arrays = map_safetensors(self.folder / "features.safetensors")
@@ -216,8 +216,8 @@ def _index_only(sample: Sample) -> Sample:
     )
 
 
-def _join_parts(folder: Path, info: DatasetInfo, lengths: dict[str, list[int]]) -> None:
-    """Join the parts into one safetensors file (the library's writer needs all arrays in memory at once)."""
+def _join(folder: Path, info: DatasetInfo, lengths: dict[str, list[int]]) -> None:
+    """Join these files into one safetensors file (the library's writer needs all arrays in memory at once)."""
     offsets = {m: np.concatenate([[0], np.cumsum(n)]).astype("<i8") for m, n in lengths.items()}
     header: dict[str, Any] = {}
     position = 0
@@ -245,10 +245,10 @@ def _join_parts(folder: Path, info: DatasetInfo, lengths: dict[str, list[int]]) 
             if name.endswith(".offsets"):
                 file.write(offsets[name.split(".")[0]].tobytes())
                 continue
-            part = folder / f".{name}"
-            with part.open("rb") as source:
+            values = folder / f".{name}"
+            with values.open("rb") as source:
                 shutil.copyfileobj(source, file, 1 << 20)
-            part.unlink()
+            values.unlink()
 
 
 def _index(rows: list[Sample], info: DatasetInfo) -> pa.Table:

@@ -19,7 +19,7 @@ NOISE = {
     "text": 10.0,
     "audio": 5.7,
     "vision": 6.0,
-}  # standard deviation of a column, against evidence of about 1
+}  # standard deviation of a column, against evidence of roughly 1
 LABEL_SD = 1.3
 SHARED = 0.25  # share of the label's variance that all modalities carry; the rest is split evenly over the three
 RATE_ABSENT = 0.03
@@ -37,7 +37,7 @@ FILLERS = ("and there was a {}", "with that {}", "you know the {}", "then came t
 class _Latents:
     label: np.ndarray  # (N,), or indices of classes
     own_labels: dict[str, np.ndarray]  # modality -> (N,), the same by its evidence alone
-    evidence: dict[str, np.ndarray]  # modality -> (N, 2): the shared and its own component, unit variance each
+    evidence: dict[str, np.ndarray]  # modality -> (N, 2): the shared and its private component, unit variance each
 
 
 def synthesise(
@@ -55,8 +55,8 @@ def synthesise(
     """Make a synthetic data set; the same arguments give the same bytes.
 
     The label (-3 to 3, standard deviation 1.3) is a sum of a component that text, audio and vision all carry
-    and of three that only one of them carries, so each modality alone tells part of it. Evidence comes in
-    bursts of a few steps under autocorrelated noise: the fewer steps are seen, the less is known. About 3 % of the
+    and of three that only one of them carries, so each modality alone tells a share of it. Evidence comes in
+    bursts of a few steps under autocorrelated noise: the fewer steps are seen, the less is known. Some 3 % of the
     modalities are absent and 3 % of the steps missing, in every split. As a classification, the label is the quadrant
     of the shared component (pleasant or not) and the sum of the three others (aroused or not).
 
@@ -66,11 +66,11 @@ def synthesise(
         train, valid, test: samples a split; 0 leaves it out.
         text: `embeddings` (T, 32), or `raw` English sentences over a small lexicon.
         task: `regression`, or `classification` into four classes, some rarer than others.
-        own_labels: each modality also has a label of its own, by what it alone carries.
+        own_labels: each modality also has a label from its evidence alone.
         overwrite: replace `out` if it exists.
 
     Raises:
-        MitrError: a negative or no number of samples, or `out` exists; nothing is left there.
+        MitrError: a negative or no number of samples, or `out` exists already; then nothing is written.
     """
     sizes = {"train": train, "valid": valid, "test": test}
     if min(sizes.values()) < 0 or not sum(sizes.values()):
@@ -83,13 +83,13 @@ def synthesise(
     absent = _absent(np.random.default_rng([seed, 2]), total)
 
     def steps(row: int) -> dict[str, RawSteps]:
-        found = {}
+        sample = {}
         for k, m in enumerate(MODALITIES):
             if not absent[row, k] and not (m == "text" and text == "raw"):
                 random = np.random.default_rng([seed, 3, row, k])
                 values = _sequence(random, m, latents.evidence[m][row], patterns[m])
-                found[m] = RawSteps(values, len(values))
-        return found
+                sample[m] = RawSteps(values, len(values))
+        return sample
 
     raw = [""] * total
     if text == "raw":
@@ -104,9 +104,11 @@ def synthesise(
     ids = [f"{split}_{i:04d}" for split, size in sizes.items() for i in range(size)]
     labels: list[float | None] = [float(label) for label in latents.label]
     notes = [f"synthetic: made by mitr with seed {seed}, no real data; its numbers say nothing about real speech"]
-    own: dict[str, list[float | None]] = {m: values.tolist() for m, values in latents.own_labels.items()}
+    modality_labels: dict[str, list[float | None]] = {m: v.tolist() for m, v in latents.own_labels.items()}
     classes, scale = (CLASSES, (0.0, 3.0)) if task == "classification" else (None, (-3.0, 3.0))
-    draft = Draft("synthetic", modalities, ids, names, labels, raw, steps, own if own_labels else {}, notes, classes)
+    if not own_labels:
+        modality_labels = {}
+    draft = Draft("synthetic", modalities, ids, names, labels, raw, steps, modality_labels, notes, classes)
     info = DatasetInfo("synthetic", scale, {}, Source("synthetic", "synthetic"), synthetic=True)
     with new_folder(out, "dataset.json", overwrite) as folder:
         write_draft(draft, folder, info)
@@ -115,28 +117,28 @@ def synthesise(
 
 def _latents(random: np.random.Generator, count: int, classes: bool) -> _Latents:
     shared = random.standard_normal(count)
-    own = random.standard_normal((3, count))
+    private = random.standard_normal((3, count))
     label_of = _quadrant if classes else _sentiment
     return _Latents(
-        label_of(shared, own.sum(axis=0) / np.sqrt(3)),
-        {m: label_of(shared, own[k]) for k, m in enumerate(MODALITIES)},
-        {m: np.stack([shared, own[k]], axis=1) for k, m in enumerate(MODALITIES)},
+        label_of(shared, private.sum(axis=0) / np.sqrt(3)),
+        {m: label_of(shared, private[k]) for k, m in enumerate(MODALITIES)},
+        {m: np.stack([shared, private[k]], axis=1) for k, m in enumerate(MODALITIES)},
     )
 
 
-def _sentiment(shared: np.ndarray, own: np.ndarray) -> np.ndarray:
-    label = np.sqrt(SHARED) * shared + np.sqrt(1 - SHARED) * own
+def _sentiment(shared: np.ndarray, private: np.ndarray) -> np.ndarray:
+    label = np.sqrt(SHARED) * shared + np.sqrt(1 - SHARED) * private
     return np.round(np.clip(LABEL_SD * label, -3, 3), 1)
 
 
-def _quadrant(shared: np.ndarray, own: np.ndarray) -> np.ndarray:
+def _quadrant(shared: np.ndarray, private: np.ndarray) -> np.ndarray:
     """Indices into `CLASSES`."""
-    pleasant, aroused = shared > PLEASANT, own > AROUSED
+    pleasant, aroused = shared > PLEASANT, private > AROUSED
     return np.select([~pleasant & aroused, pleasant & ~aroused, pleasant & aroused], [0.0, 1.0, 2.0], 3.0)
 
 
 def _patterns(random: np.random.Generator, dim: int) -> np.ndarray:
-    """How the shared and the own component show in the columns, (2, D), orthogonal, about 1 a column."""
+    """How the shared and the private component show in the columns, (2, D), orthogonal, roughly 1 a column."""
     directions = np.linalg.qr(random.standard_normal((dim, 2)))[0].T
     return np.asarray(directions * np.sqrt(dim))
 
@@ -156,7 +158,7 @@ def _sequence(random: np.random.Generator, m: str, evidence: np.ndarray, pattern
     keep = PERSISTENCE[m]
     for t in range(1, steps):
         noise[t] = keep * noise[t - 1] + np.sqrt(1 - keep**2) * noise[t]
-    # two bursts for each component, over about half of the steps; unit mean, so that length tells nothing
+    # two bursts for each component, over roughly half of the steps; unit mean, so that length tells nothing
     weights = np.zeros((steps, 2))
     width = max(1, steps // 4)
     for component in range(2):

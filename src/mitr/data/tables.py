@@ -63,7 +63,7 @@ def read_splits(path: Path, ids: list[str]) -> list[str]:
     """The split of each of `ids` by a CSV with the columns `id,mode`, in the order of `ids`; `unused` leaves one out.
 
     Raises:
-        MitrError: an id is missing, unknown or there twice, or a mode is none; up to five are listed.
+        MitrError: an id is missing, unknown or repeated, or a mode is unknown; up to five are listed.
     """
     modes: dict[str, str] = {}
     twice: list[str] = []

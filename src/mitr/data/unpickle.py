@@ -123,7 +123,7 @@ class _Machine:
         raise NotData("the file ends inside a line; download it again")
 
     def copied(self, view: memoryview) -> memoryview:
-        """A view that is about to be copied: if it is long, its pages need not stay as well."""
+        """A view, announced as read before it is copied: the pages of a long one need not stay as well."""
         if len(view) > BLOB:
             self.file.reading(len(view))
         return view
@@ -269,7 +269,7 @@ def resolved(value: Any) -> Any:
 
 def _check_whole(value: Any, size: int) -> None:
     """Refuse half-made arrays, cycles, and content that sharing blows up beyond what the size explains."""
-    # id of a container -> its cost with everything below it, shared parts counted again
+    # id of a container -> its cost with everything below it, shared containers counted again
     costs: dict[int, int] = {}
     limit = EXPANSION * size + (1 << 20)
     path: list[tuple[Any, Iterator[Any], int]] = []

@@ -53,7 +53,7 @@ class TextEncoder(nn.Module):
         except (OSError, ValueError, ImportError) as error:
             raise MitrError(_not_found(config.encoder, error)) from None
         if getattr(self.model, "pooler", None) is not None:
-            self.model.pooler = None  # unused, and it would be trained without ever getting a gradient
+            self.model.pooler = None  # its output is not used, so it would never get a gradient
         self.dim: int = self.model.config.hidden_size
         self.vocabulary_size: int = self.model.config.vocab_size
         self.unknown, self.cls, self.sep = self._special_ids(config.encoder)
@@ -125,7 +125,7 @@ class TextEncoder(nn.Module):
         self.known, room = {}, self.most_bytes
         for batches in sets:
             size = 4 * self.dim * sum(int(steps.valid.sum()) for steps in batches)
-            if size <= room:  # what does not fit is read when it is asked for
+            if size <= room:  # a set that does not fit is encoded batch by batch in `forward`
                 room -= size
                 self.known = TEXT_STATES.get(identity, batches, 4 * self.dim, self.most_bytes, self._read) | self.known
 
@@ -176,10 +176,10 @@ class TextEncoder(nn.Module):
         return ids, len(long)
 
     def check_vocabulary(self, tokenizer: str | None, where: str) -> None:
-        """Refuse token ids that a store says belong to another vocabulary, where the two can be told apart.
+        """Refuse token ids of another vocabulary, as far as the tokenizer's name in the store tells its size.
 
         Raises:
-            MitrError: the number of tokens differs.
+            MitrError: the vocabularies differ in size.
         """
         size = VOCABULARY_SIZES.get(tokenizer or "")
         if size is not None and size != self.vocabulary_size:

@@ -1,7 +1,7 @@
 """An LRU cache of the states of a frozen text encoder, shared by all runs of a process.
 
-Its entries are sets: a list of batches that is read as one, such as a split under one set of masks. The states of a set
-are always computed from the whole set in its order, so they do not depend on earlier readings, of this run or another.
+A set is a list of batches that belong together: a split under one draw of masks. Its states are always computed from
+the whole set in a fixed order, so they do not depend on sets encoded earlier, by this run or another one.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ class TextSet(NamedTuple):
 
     Attributes:
         states: text -> its states (T, D), [CLS] and [SEP] included.
-        size: in bytes.
+        size: of the states, in bytes.
     """
 
     states: dict[bytes, Tensor]
@@ -28,7 +28,7 @@ class TextSet(NamedTuple):
 
 
 class TextStateCache:
-    """Sets of states; beyond the bound of their bytes, the least recently used set is dropped."""
+    """Sets of states; beyond a bound in bytes, the least recently used sets are dropped."""
 
     def __init__(self) -> None:
         self.sets: OrderedDict[tuple[str, str], TextSet] = OrderedDict()
@@ -36,13 +36,13 @@ class TextStateCache:
     def get(
         self, encoder: str, batches: Sequence[Steps], width: int, most_bytes: int, encode: Callable[[Steps], Tensor]
     ) -> dict[bytes, Tensor]:
-        """The states of a set, from memory or computed now; none if the set alone is beyond the bound.
+        """The states of a set, from memory or computed now; empty if this set alone exceeds the bound.
 
         Args:
             encoder: identity of the encoder.
             batches: token ids (B, T) in a fixed order.
             width: bytes of one state.
-            most_bytes: bound of the whole memory.
+            most_bytes: bound on all sets together.
             encode: ids -> states (B, T, D).
         """
         keys = [text_keys(steps) for steps in batches]

@@ -161,7 +161,16 @@ def _chosen(
     """
     ids, texts = labelled.ids, [""] * len(labelled.ids)
     draft = Draft(
-        "clips", {}, ids, labelled.splits, labelled.labels, texts, lambda row: {}, labelled.own, [], labelled.classes
+        "clips",
+        {},
+        ids,
+        labelled.splits,
+        labelled.labels,
+        texts,
+        lambda row: {},
+        labelled.modality_labels,
+        [],
+        labelled.classes,
     )
     if splits is not None:
         draft = split_anew(draft, splits)
@@ -274,7 +283,7 @@ def _draft(
         [labelled.labels[row] for row in rows],
         [readings[id_].text for id_ in ids],
         steps,
-        {m: [own[row] for row in rows] for m, own in labelled.own.items()},
+        {m: [labels[row] for row in rows] for m, labels in labelled.modality_labels.items()},
         notes,
         labelled.classes,
     )
