@@ -46,7 +46,7 @@ def examples(small: Dataset) -> Examples:
 
 @pytest.fixture
 def network() -> Network:
-    return Network(Sum(), prior=99.0).eval()
+    return Network(Sum({}), prior=99.0).eval()
 
 
 def by_hand(examples: Examples, drawn: Mapping[str, Mask], position: int) -> dict[str, float]:
@@ -110,7 +110,7 @@ def test_classes_have_their_probabilities(emotions: Dataset) -> None:
             return super().forward(view)[:, None] * torch.arange(4)
 
     made = Examples(emotions, emotions.indices("test"), Normalizer({}), None)
-    table = predict_under(Network(Logits(), prior=[0.0, 0.0, 0.0, 1.0]).eval(), made, at_rates([0.3]))
+    table = predict_under(Network(Logits({}), prior=[0.0, 0.0, 0.0, 1.0]).eval(), made, at_rates([0.3]))
     shares = [f"probability_{name}" for name in emotions.info.classes or ()]
     assert list(table.columns) == [*COLUMNS[:6], *shares, *COLUMNS[6:]]
     np.testing.assert_allclose(table[shares].sum(axis=1), 1, rtol=1e-5)
