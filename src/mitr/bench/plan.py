@@ -20,6 +20,7 @@ from mitr.runs.config import DEFAULT_MODEL, ModelConfig, RunConfig
 
 YARDSTICKS = ("mean", "ridge")
 PER_RATE = ("auilc", CHOSEN)  # protocols that can train one model per rate
+REFUSED = "this benchmark cannot be run:\n"
 LONGEST = 80  # characters of a name that becomes part of file names
 
 
@@ -125,7 +126,7 @@ def make_plan(
         MitrError: the plan has faults; the message lists all of them.
     """
     if problems := list(_problems(datasets, entries, protocols, seeds, per_rate, rates)):
-        raise MitrError("this benchmark cannot be run:\n" + "\n".join(f"- {problem}" for problem in problems))
+        raise MitrError(REFUSED + "\n".join(f"- {problem}" for problem in problems))
     chosen = tuple(protocol_named(name, rates) for name in protocols)
     jobs = [
         job
@@ -276,6 +277,40 @@ def entries_of(
         MitrError: with all faults: a name given twice, no model of that name, or a variant with an unknown section or
             option.
     """
+    entries, faults = _read_entries(models, config, variants)
+    if len(faults) > 1:
+        raise MitrError(REFUSED + "\n".join(f"- {fault}" for fault in faults))
+    if faults:
+        raise MitrError(faults[0])
+    return entries
+
+
+def plan_of(
+    datasets: Sequence[Dataset],
+    models: Sequence[str],
+    config: RunConfig,
+    variants: Mapping[str, Any] | None,
+    protocols: Sequence[str],
+    seeds: Sequence[int],
+    per_rate: bool = False,
+    rates: Sequence[float] | None = None,
+) -> Plan:
+    """`make_plan` of `entries_of`.
+
+    Raises:
+        MitrError: the entries or the plan have faults; the message lists all of them together.
+    """
+    entries, faults = _read_entries(models, config, variants)
+    if faults:
+        faults += _problems(datasets, entries or {"": config}, protocols, seeds, per_rate, rates)
+        raise MitrError(REFUSED + "\n".join(f"- {fault}" for fault in faults))
+    return make_plan(datasets, entries, protocols, seeds, per_rate, rates)
+
+
+def _read_entries(
+    models: Sequence[str], config: RunConfig, variants: Mapping[str, Any] | None
+) -> tuple[dict[str, RunConfig], list[str]]:
+    """The entries that can be read, and the faults of all others."""
     repeated = sorted({name for name in models if list(models).count(name) > 1})
     faults = [f"--models: {', '.join(repeated)} is named more than once"] if repeated else []
     entries: dict[str, RunConfig] = {}
@@ -288,11 +323,7 @@ def entries_of(
             )
         except MitrError as error:
             faults.append(str(error))
-    if len(faults) > 1:
-        raise MitrError("this benchmark cannot be run:\n" + "\n".join(f"- {fault}" for fault in faults))
-    if faults:
-        raise MitrError(faults[0])
-    return entries
+    return entries, faults
 
 
 def _variant(name: Any, sections: Any, config: RunConfig, taken: Sequence[str]) -> RunConfig:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from mitr.bench.jobs import alone_in, listed, perform_all, prepare
-from mitr.bench.plan import Plan, entries_of, make_plan, slug
+from mitr.bench.plan import Plan, plan_of, slug
 from mitr.bench.tables import (
     bins_of,
     comparisons_of,
@@ -103,7 +103,7 @@ def run_bench(
     datasets = [d if isinstance(d, Dataset) else Dataset(d) for d in data]
     workers = jobs or os.cpu_count() or 1
     config = shared_among(config or RunConfig(), workers)
-    plan = make_plan(datasets, entries_of(models, config, variants), protocols, seeds, per_rate, rates)
+    plan = plan_of(datasets, models, config, variants, protocols, seeds, per_rate, rates)
     if reference is not None and reference not in plan.entries:
         raise MitrError(f"the reference {reference!r} is not among the models {', '.join(plan.entries)}")
     out = Path(out)
