@@ -94,6 +94,13 @@ def test_options_of_the_model_that_is_named(small: Dataset, tmp_path: Path, caps
     assert not (tmp_path / "other").exists()
 
 
+def test_yes_no_options_of_the_named_model_need_no_value() -> None:
+    words = spelled_out(["train", "d", "--model.name", "mult", "--model.released", "--model.width", "4"])
+    assert words[4:] == ["--model.released=true", "--model.width", "4"]
+    assert "--model.causal=true" in spelled_out(["train", "--model.causal", "d"])
+    assert "--model.causal" in spelled_out(["train", "--model.name=nope", "--model.causal", "d"])
+
+
 def test_help_lists_the_options_of_the_model_that_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["train", "--help", "--model.name", "tfr-net"])

@@ -36,19 +36,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "reproduce": benchmarks.reproduce,
 }
 
-YES_NO = {"overwrite", "quiet", "per_rate", "shapley", "text.finetune", "text.allow_download", "model.causal"}
-YES_NO |= {
-    "model.skip_zero_positions",
-    "model.detach",
-    "model.released",
-    "own_labels",
-    "force",
-    "strict",
-    "explain",
-    "json",
-    "speech.allow_download",
-}
-YES_NO |= {"int8_text", "list"}
+YES_NO = {"overwrite", "quiet", "per_rate", "shapley", "text.finetune", "text.allow_download", "own_labels", "force"}
+YES_NO |= {"strict", "explain", "json", "speech.allow_download", "int8_text", "list"}
 
 
 def parser(words: Sequence[str] = ()) -> ArgumentParser:
@@ -100,12 +89,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 def spelled_out(arguments: list[str]) -> list[str]:
     """Options may be written with dashes, and yes/no options without their `true`."""
+    switches = YES_NO
+    if any(word.startswith("--model.") for word in arguments):
+        from mitr.commands.model_options import switches_of  # which needs torch
+
+        switches = YES_NO | switches_of(arguments)
     words: list[str] = []
     for word, following in zip(arguments, [*arguments, ""][1:], strict=True):
         if word.startswith("--"):
             name, equals, value = word.partition("=")
             word = "--" + name[2:].replace("-", "_") + equals + value
-            if not equals and name[2:].replace("-", "_") in YES_NO and following.lower() not in ("true", "false"):
+            if not equals and name[2:].replace("-", "_") in switches and following.lower() not in ("true", "false"):
                 word += "=true"
         words.append(word)
     return words

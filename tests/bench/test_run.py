@@ -212,10 +212,5 @@ def test_the_command(small: Dataset, tmp_path: Path, capsys: pytest.CaptureFixtu
     faulty = ["bench", str(small.folder), "--models", "nope", "--protocol", "fair", "--seeds", "0,0"]
     assert main([*faulty, "--out", str(tmp_path / "p")]) == 2
     told = capsys.readouterr().err
-    assert "there is no model 'nope'" in told
-    assert not (tmp_path / "p").exists()
-    faulty[3] = "mean"
-    assert main([*faulty, "--out", str(tmp_path / "p")]) == 2
-    told = capsys.readouterr().err
-    assert all(part in told for part in ("fair", "seed 0"))
+    assert all(part in told for part in ("nope", "fair", "seed 0"))
     assert not (tmp_path / "p").exists()

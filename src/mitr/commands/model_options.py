@@ -60,6 +60,15 @@ def refuse_model_options(words: Sequence[str]) -> None:
         )
 
 
+def switches_of(words: Sequence[str]) -> set[str]:
+    """The yes/no options of the named model, such as `model.causal`; none where no model has that name."""
+    try:
+        kind = model_class(named_model(words)).options_class
+    except MitrError:  # which is said where the options are read
+        return set()
+    return {written(option) for option, hint in hints(kind).items() if hint is bool}
+
+
 def named_model(words: Sequence[str]) -> str:
     """The model that a command line names, or that the last of its `--config` files names."""
     name = DEFAULT_MODEL
