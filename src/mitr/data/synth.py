@@ -106,7 +106,7 @@ def synthesise(
     notes = [f"synthetic: made by mitr with seed {seed}, no real data; its numbers say nothing about real speech"]
     own: dict[str, list[float | None]] = {m: values.tolist() for m, values in latents.own_labels.items()}
     classes, scale = (CLASSES, (0.0, 3.0)) if task == "classification" else (None, (-3.0, 3.0))
-    draft = Draft("synthetic", modalities, ids, names, labels, raw, steps, own if own_labels else {}, notes, classes)
+    draft = Draft(modalities, ids, names, labels, raw, steps, own if own_labels else {}, notes, classes)
     info = DatasetInfo("synthetic", scale, {}, Source("synthetic", "synthetic"), synthetic=True)
     with new_folder(out, "dataset.json", overwrite) as folder:
         write_draft(draft, folder, info)
