@@ -22,7 +22,7 @@ from mitr.config import PUBLISHED_SEEDS
 from mitr.data.importing import import_dataset
 from mitr.data.normalize import Normalizer
 from mitr.data.store import Dataset
-from mitr.evaluation.metrics import compute, family_of
+from mitr.evaluation.metrics import compute
 from mitr.files import write_json
 from mitr.runs.config import RunConfig
 
@@ -55,8 +55,7 @@ def ridge(data: Dataset, config: RunConfig) -> dict[str, float | None]:
     normalizer = Normalizer.fit(data, config.normalize)
     train, test = (_averages(data, normalizer, split) for split in ("train", "test"))
     model = make_pipeline(StandardScaler(), RidgeCV(np.logspace(0, 5, 21))).fit(*train)
-    scale = data.info.label_range
-    return compute(family_of(scale), model.predict(test[0]), test[1], scale)
+    return compute(data.info.scale, model.predict(test[0]), test[1])
 
 
 def _averages(data: Dataset, normalizer: Normalizer, split: str) -> tuple[np.ndarray, np.ndarray]:

@@ -19,7 +19,7 @@ from mitr.batches.examples import Examples
 from mitr.batches.hiding import hide
 from mitr.batches.sampler import LengthSortedBatches
 from mitr.batches.views import all_missing
-from mitr.bench.evaluate import data_facts, rates_of
+from mitr.bench.evaluate import data_facts
 from mitr.config import NormalizeConfig, TextConfig
 from mitr.data.normalize import Normalizer
 from mitr.data.store import Dataset
@@ -27,6 +27,7 @@ from mitr.evaluation.predicting import observed_shares
 from mitr.evaluation.summary import summarise
 from mitr.files import write_json
 from mitr.missing import schedules
+from mitr.missing.protocols import tenths
 from mitr.nn.masked import masked_mean
 from mitr.text.encoder import TextEncoder
 
@@ -43,13 +44,12 @@ def main() -> None:
     train, test = (Examples(data, data.indices(split), normalizer, encoder) for split in ("train", "test"))
     model = make_pipeline(StandardScaler(), RidgeCV(np.logspace(0, 5, 21)))
     model.fit(averages(train, encoder, 0.0)[0], train.labels)
-    scale = data.info.label_range
     tables = []
-    for rate in rates_of("auilc", scale):
+    for rate in tenths(10):
         features, about = averages(test, encoder, rate)
         known = {"id": test.ids, "rate": rate, "label": test.labels, "prediction": model.predict(features)}
         tables.append(pd.concat([pd.DataFrame(known), about], axis=1))
-    summary = summarise(pd.concat(tables, ignore_index=True), protocol="auilc", label_range=scale)
+    summary = summarise(pd.concat(tables, ignore_index=True), protocol="auilc", scale=data.info.scale)
     write_json(options.out, summary.to_json() | {"data": data_facts(data)})
 
 

@@ -18,15 +18,10 @@ UNTYPED_LEFT = {  # shrinks; nothing may join
     "bench.evaluate.data_facts",
     "bench.plan.Plan.to_json",
     "bench.plan.read_variants",
-    "bench.robustness.Robustness.aggregate",
-    "bench.run.run_bench",
     "commands.exporting.told",
     "evaluation.conformal.Conformal.to_json",
     "evaluation.shapley.summary",
-    "evaluation.summary.Summary.over_rates",
     "evaluation.summary.Summary.to_json",
-    "evaluation.summary.aggregate",
-    "evaluation.summary.results_table",
     "export.checking.cost_of_int8",
     "export.describing.description",
     "export.engine.read_about",
@@ -34,11 +29,6 @@ UNTYPED_LEFT = {  # shrinks; nothing may join
     "media.dataset.extracting.read_job",
     "media.registry.FeatureRecipe.from_json",
     "media.registry.FeatureRecipe.to_json",
-    "report.html.write_evaluation_report",
-    "report.html.write_robustness_report",
-    "report.plots.observed_bars",
-    "report.plots.robustness_curve",
-    "report.plots.seeds_curve",
 }
 
 

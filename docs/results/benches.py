@@ -10,7 +10,7 @@ from mitr.bench.catalogue import PUBLISHED
 from mitr.bench.experiments import read_experiment
 from mitr.evaluation.metrics import metric
 from mitr.missing.protocols import PROTOCOLS
-from mitr.report.plots import models_over_conditions
+from mitr.report.curves import models_over_conditions
 
 HERE = Path(__file__).parent
 IMAGES = HERE.parent / "images"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from mitr.evaluation.results import headline_of
+from mitr.evaluation.summary import SUMS, headline_of
 from mitr.files import read_json, replacing
 
 KEYS = ["mae", "corr", "acc7", "acc5", "acc2_has0", "acc2_non0"]
@@ -65,7 +65,7 @@ def of_protocol(
     """One protocol: its conditions, and each model's numbers."""
     condition, axis = headline_of(protocol)
     sums = results[(results["condition"] == condition) & (results["axis"] == axis)]
-    each = results[~results["condition"].isin(["AUILC", "mean"])]
+    each = results[~results["condition"].isin(SUMS)]
     conditions = each.drop_duplicates("condition")[["condition", "axis", "rate"]]
     names = conditions["condition"].tolist()
     keys = [key for key in KEYS if (results["metric"] == key).any()]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mitr.report.plots import BLUE, GREY, drawing
+from mitr.report.figure import BLUE, GREY, drawing
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))

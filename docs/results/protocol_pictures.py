@@ -12,13 +12,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from mitr.config import MissingConfig
+from mitr.data.scale import Scale
 from mitr.data.schema import MODALITIES
 from mitr.missing.masks import inside
 from mitr.missing.protocols import PROTOCOLS, Protocol
 from mitr.missing.schedules import Extent, Masks, described_validation, for_epoch
 
 DOCS = Path(__file__).parents[1]
-SCALE = (-3.0, 3.0)
+SCALE = Scale.of((-3, 3))
 EXTENTS = {
     "text": Extent(np.array([8, 12, 5, 10, 7, 12, 9, 6])),
     "audio": Extent(np.array([17, 24, 11, 20, 13, 22, 18, 9])),
@@ -45,8 +46,8 @@ def main() -> None:
     """Write the tables into the page, and the pictures."""
     page = DOCS / "protocols.md"
     page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
-    for name, protocol in PROTOCOLS.items():
-        picture(protocol, SHOWN[name]).savefig(DOCS / "images" / f"protocol_{name.replace('-', '_')}.png", dpi=110)
+    for name, shown in SHOWN.items():
+        picture(PROTOCOLS[name], shown).savefig(DOCS / "images" / f"protocol_{name.replace('-', '_')}.png", dpi=110)
 
 
 def filled(page: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mitr.evaluation.metrics import metric
-from mitr.report.plots import seeds_curve
+from mitr.report.curves import seeds_curve
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))

@@ -6,13 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mitr.bench.compare import clusters_of, compare, holm, sign_flip_p
-from mitr.evaluation.results import tidy
+from mitr.bench.compare import compare, holm, sign_flip_p
+from mitr.data.scale import Scale
+from mitr.evaluation.summary import OBSERVED, headline_of, summarise
+from mitr.evaluation.table import tidy
 
+MOSI = Scale.of((-3, 3))
 N = 60
 
 
-def table(error: np.ndarray, rates: tuple[float, ...] = (0.0, 0.5, 1.0), videos: int = 0) -> pd.DataFrame:
+def table(error: np.ndarray, videos: int = 0, axis: str = "rate") -> pd.DataFrame:
     """Predictions that are off by `error` (K, N); samples of `videos` videos, or each its own."""
     label = np.linspace(-3, 3, N)
     ids = [f"v{i % videos}$_${i}" if videos else f"clip{i}" for i in range(N)]
@@ -22,25 +25,32 @@ def table(error: np.ndarray, rates: tuple[float, ...] = (0.0, 0.5, 1.0), videos:
                 {
                     "id": ids,
                     "condition": f"rate={rate}",
-                    "axis": "rate",
+                    "axis": axis,
                     "rate": rate,
                     "label": label,
                     "prediction": label + e,
+                    "all_missing": False,
                 }
+                | dict.fromkeys(OBSERVED, 1.0)
             )
-            for rate, e in zip(rates, error, strict=True)
+            for rate, e in zip((0.0, 0.5, 1.0), error, strict=True)
         ],
         ignore_index=True,
     )
 
 
 def compared(errors: dict[str, list[np.ndarray]], protocol: str = "auilc", videos: int = 0) -> pd.DataFrame:
-    tables = {m: {s: table(e, videos=videos) for s, e in enumerate(runs)} for m, runs in errors.items()}
-    about = {"data": "d", "protocol": protocol, "training": "one-model", "label_range": (-3, 3)}
-    results = pd.concat([tidy(t, model=m, seed=s, **about) for m, runs in tables.items() for s, t in runs.items()])
-    return compare(
-        tables, results, protocol=protocol, training="one-model", label_range=(-3, 3), reference="a"
-    ).set_index("model")
+    axis = "rate" if protocol == "auilc" else "modality-rate"
+    tables = {m: {s: table(e, videos=videos, axis=axis) for s, e in enumerate(runs)} for m, runs in errors.items()}
+    results = pd.concat(
+        [
+            tidy(summarise(t, protocol=protocol, scale=MOSI, resamples=2), data="d", model=m, seed=s, run=f"{m}{s}")
+            for m, runs in tables.items()
+            for s, t in runs.items()
+        ]
+    )
+    found = compare(tables, results, protocol=protocol, training="one-model", scale=MOSI, reference="a")
+    return found.set_index("model")
 
 
 def off(*by_condition: float) -> np.ndarray:
@@ -64,7 +74,7 @@ def test_headline_difference_ranks_and_wins() -> None:
 
 
 def test_other_protocols_weigh_their_conditions_alike() -> None:
-    found = compared({"a": [off(0.1, 0.2, 0.6)], "b": [off(0.4, 0.2, 0.6)]}, "mean")
+    found = compared({"a": [off(0.1, 0.2, 0.6)], "b": [off(0.4, 0.2, 0.6)]}, "modality-rate")
     np.testing.assert_allclose(found["mae"], [0.3, 0.4])
     assert found.loc["b", "difference"] == pytest.approx(0.1)
 
@@ -92,13 +102,23 @@ def test_whole_videos_are_moved_together() -> None:
     assert 0.4 < alike < 1.6
 
 
-def test_few_videos_are_no_clusters() -> None:
-    assert clusters_of([f"v{i % 10}$_${i}" for i in range(60)])[1] == "clips"
-    assert clusters_of([f"x$_${i}$_$v{i % 5}" for i in range(44)])[1] == "videos"  # before the last separator
-    found, unit = clusters_of([f"v{i % 11}$_${i}" for i in range(44)])
-    assert unit == "videos"
-    assert [int(c) for c in found[:3]] != [0, 0, 0]
-    assert all(found[i] == found[i + 11] for i in range(33))
+@pytest.mark.parametrize("protocol", ["auilc", "modality-rate"])
+@pytest.mark.parametrize("videos", [0, 12])
+def test_an_evaluation_and_a_comparison_of_the_same_predictions_have_the_same_interval(
+    protocol: str, videos: int
+) -> None:
+    errors = np.random.default_rng(3).normal(size=(3, N))
+    found = compared({"a": [errors]}, protocol, videos).loc["a"]
+    predictions = table(errors, videos=videos, axis="rate" if protocol == "auilc" else "modality-rate")
+    summary = summarise(predictions, protocol=protocol, scale=MOSI)
+    condition, axis = headline_of(protocol)
+    sums = {s.metric: s for s in summary.sums if (s.condition, s.axis) == (condition, axis)}
+    assert summary.groups.unit == found["clusters"] == ("videos" if videos else "clips")
+    for key in ("mae", "corr"):
+        assert (sums[key].value, sums[key].low, sums[key].high) == pytest.approx(
+            (found[key], found[f"{key}_low"], found[f"{key}_high"]), abs=1e-12
+        )
+        assert sums[key].low < sums[key].high
 
 
 class TestSignFlips:

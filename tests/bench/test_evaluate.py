@@ -71,7 +71,7 @@ def test_files_of_an_evaluation(run: Run, small: Dataset, tmp_path: Path) -> Non
     out = tmp_path / "report"
     result = evaluate(run, small, out=out, protocol="auilc", resamples=50, quiet=True, command="mitr evaluate x")
     assert {p.name for p in out.iterdir()} == {
-        "predictions.parquet", "metrics.json", "by_rate.csv", "report.html",
+        "predictions.parquet", "metrics.json", "results.parquet", "results.csv", "by_rate.csv", "report.html",
         "robustness.png", "observed.png", "predictions.png", "training.png",
     }  # fmt: skip
     stored = pd.read_parquet(out / "predictions.parquet")
@@ -161,7 +161,7 @@ def test_nothing_is_left_when_the_report_fails(
     def broken(*_args: object, **_more: object) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(module, "write_evaluation_report", broken)
+    monkeypatch.setattr(module, "write_page", broken)
     with pytest.raises(OSError, match="No space"):
         evaluate(run, small, out=tmp_path / "report", resamples=10, quiet=True)
     assert list(tmp_path.iterdir()) == []
@@ -182,6 +182,47 @@ def test_what_lies_at_the_place_of_a_report(run: Run, small: Dataset, tmp_path: 
         with pytest.raises(MitrError, match="is not replaced: it holds something else"):
             evaluate(run, small, out=foreign, quiet=True, overwrite=True)
         assert sorted(p.name for p in foreign.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("protocol", "conditions", "axis"),
+    [
+        ("complete", 1, "rate"),
+        ("modality-rate", 7, "modality-rate"),
+        ("combinations", 7, "available"),
+        ("blocks", 35, "block-all"),
+        ("rates", 2, "rate"),
+    ],
+)
+def test_every_protocol(run: Run, small: Dataset, tmp_path: Path, protocol: str, conditions: int, axis: str) -> None:
+    rates = (0.5, 0.25) if protocol == "rates" else None
+    result = evaluate(
+        run, small, out=tmp_path / "out", protocol=protocol, rates=rates, resamples=20, intervals=0.9, quiet=True
+    )
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert len(metrics["by_rate"]) == len(metrics["conditions"]) == conditions
+    assert metrics["by_rate"][0]["axis"] == axis
+    first = result.predictions[result.predictions["condition"] == metrics["conditions"][0]]
+    mae = (first["prediction"] - first["label"]).abs().mean()
+    assert metrics["by_rate"][0]["metrics"]["mae"]["value"] == pytest.approx(mae)
+    table = pd.read_parquet(tmp_path / "out" / "results.parquet")
+    pd.testing.assert_frame_equal(table, result.results)
+    means = table[(table["condition"] == "mean") & (table["axis"] == "all") & (table["metric"] == "mae")]
+    each = table[(table["condition"].isin(metrics["conditions"])) & (table["metric"] == "mae")]["value"]
+    assert means["value"].item() == pytest.approx(each.mean())
+    assert (table["protocol"] == protocol).all()
+    assert len(metrics["intervals"]["by_rate"]) == conditions
+
+
+def test_a_protocol_that_the_data_cannot_serve(run: Run, small: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(MitrError, match="no protocol 'other'"):
+        evaluate(run, small, protocol="other", quiet=True)
+    with pytest.raises(MitrError, match="needs the missing rates"):
+        evaluate(run, small, protocol="rates", quiet=True)
+    alone = Dataset(small.folder)
+    alone.info.modalities = {"text": alone.info.modalities["text"]}
+    with pytest.raises(MitrError, match="needs 2 with content in the test split, which has text"):
+        evaluate(run, alone, protocol="combinations", quiet=True)
 
 
 def test_only_the_auilc_protocol_has_an_auilc(run: Run, small: Dataset) -> None:

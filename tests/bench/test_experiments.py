@@ -7,6 +7,7 @@ import pytest
 
 from mitr.bench.catalogue import list_experiments
 from mitr.bench.experiments import read_experiment
+from mitr.data.scale import Scale
 from mitr.data.verifying import KNOWN_SHA256
 from mitr.errors import MitrError
 from mitr.evaluation.metrics import metric_keys
@@ -43,7 +44,7 @@ def written(folder: Path, text: str) -> Path:
 @pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
 def test_a_published_row_is_sound(path: Path) -> None:
     row = read_experiment(path)
-    short, scale = SETS[row.data.name]
+    short, ends = SETS[row.data.name]
     paper, model, data, protocol = row.name.split("_")
     assert (model, data, protocol) == (row.model, short.lower(), row.protocol)
     assert row.model in NAMES
@@ -52,7 +53,7 @@ def test_a_published_row_is_sound(path: Path) -> None:
     assert row.config.text.encoder == f"bert-base-{'chinese' if short == 'SIMS' else 'uncased'}"
     assert not row.config.text.allow_download
     family = "sims" if short == "SIMS" else "mosi"
-    assert set(row.published) <= set(metric_keys(family, scale))
+    assert set(row.published) <= set(metric_keys(Scale.of(ends, family=family)))
     width = 0.5 if row.protocol == "auilc" and short == "SIMS" else 1.0
     for key, number in row.published.items():
         low, high = {"mae": (0.15, 1.5), "corr": (0.1, 0.9)}.get(key, (0.2, 0.95))

@@ -12,7 +12,6 @@ from mitr.config import MissingConfig, TextConfig, TrainConfig
 from mitr.data.store import Dataset
 from mitr.data.synth import synthesise
 from mitr.errors import MitrError
-from mitr.missing.protocols import PROTOCOLS
 from mitr.runs.config import RunConfig
 
 
@@ -28,13 +27,13 @@ def test_one_run_per_model_seed_and_way_of_training(small: Dataset) -> None:
         assert job.config.train.seed == job.seed
         assert job.config.model.name == job.entry
         (check,) = job.checks
-        assert job.config.missing == PROTOCOLS[check.protocol].training(options().missing)
+        assert job.config.missing == check.protocol.training(options().missing)
 
 
 def test_protocols_that_train_alike_share_their_runs(small: Dataset) -> None:
     plan = plan_of(small, protocols="modality-rate combinations")
     assert len(plan.jobs) == 2 * 2
-    assert all([check.protocol for check in job.checks] == ["modality-rate", "combinations"] for job in plan.jobs)
+    assert all([check.protocol.name for check in job.checks] == ["modality-rate", "combinations"] for job in plan.jobs)
 
 
 def test_per_rate_trains_at_each_rate_of_auilc(small: Dataset) -> None:
@@ -47,7 +46,7 @@ def test_per_rate_trains_at_each_rate_of_auilc(small: Dataset) -> None:
 
 
 def test_runs_that_see_the_same_masks_stand_together(small: Dataset) -> None:
-    order = [(job.seed, job.checks[0].protocol) for job in plan_of(small).jobs]
+    order = [(job.seed, job.checks[0].protocol.name) for job in plan_of(small).jobs]
     assert order == [(0, "auilc")] * 2 + [(0, "mean")] * 2 + [(1, "auilc")] * 2 + [(1, "mean")] * 2
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from made import options
 from mitr.__main__ import main
-from mitr.bench import run as bench
+from mitr.bench import jobs as jobs_module
+from mitr.bench.evaluate import evaluate
 from mitr.bench.plan import Job
 from mitr.bench.run import BenchResult, run_bench
 from mitr.data.store import Dataset
@@ -91,8 +92,10 @@ def test_called_again_it_repeats_no_finished_run(
     small: Dataset, done: BenchResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[str] = []
-    true = bench.run_jobs
-    monkeypatch.setattr(bench, "run_jobs", lambda jobs, *rest: (given.extend(j.key for j in jobs), true(jobs, *rest)))
+    true = jobs_module.run_jobs
+    monkeypatch.setattr(
+        jobs_module, "run_jobs", lambda jobs, *rest: (given.extend(j.key for j in jobs), true(jobs, *rest))
+    )
     before = done.results
     again = go(small, done.folder)
     assert given == []
@@ -103,6 +106,29 @@ def test_called_again_it_repeats_no_finished_run(
     assert len(given) == 1
     assert lost.name.startswith(given[0])
     pd.testing.assert_frame_equal(again.results, before)
+
+
+def test_an_evaluation_of_a_run_gives_the_same_table(small: Dataset, done: BenchResult, tmp_path: Path) -> None:
+    theirs = done.results.query("model == 'mitr-dnet' and seed == 1 and protocol == 'combinations'")
+    (key,) = set(theirs["run"])
+    ours = evaluate(done.folder / "runs" / key, small, out=tmp_path / "out", protocol="combinations", quiet=True)
+    pd.testing.assert_frame_equal(ours.results, theirs.reset_index(drop=True))
+    assert (tmp_path / "out" / "results.parquet").exists()
+    assert theirs["low"].notna().any()
+
+
+def test_complete_data_and_chosen_rates(small: Dataset, tmp_path: Path) -> None:
+    asked = {"seeds": [0], "protocols": ["complete", "rates"], "rates": [0.25, 1.0]}
+    found = go(small, tmp_path / "out", "mean ridge", **asked)
+    rates = found.results[found.results["protocol"] == "rates"]["rate"].dropna()
+    assert sorted(set(rates)) == [0.25, 1.0]
+    assert set(found.comparisons["protocol"]) == {"complete", "rates"}
+    assert found.comparisons["mae"].notna().all()
+    assert len(found.jobs) == 2  # both protocols train in the same way
+    other = go(small, tmp_path / "out", "mean ridge", **asked | {"rates": [0.5]})
+    assert set(other.results.query("protocol == 'rates'")["rate"].dropna()) == {0.5}
+    with pytest.raises(MitrError, match="--rates are those of the protocol rates"):
+        go(small, tmp_path / "other", "mean", protocols=["mean"], rates=[0.5])
 
 
 def test_it_can_be_extended(small: Dataset, done: BenchResult) -> None:
@@ -130,7 +156,7 @@ def test_a_failed_fold_leaves_its_seed_out_of_the_tables(
     small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = synthesise(tmp_path / "other", train=32, valid=12, test=12, seed=5)
-    true = bench.run_jobs
+    true = jobs_module.run_jobs
 
     def broken(jobs: list[Job], out: Path, workers: int, done: Callable[[Job, JobResult], None], work: object) -> None:
         def told(job: Job, facts: JobResult) -> None:
@@ -139,7 +165,7 @@ def test_a_failed_fold_leaves_its_seed_out_of_the_tables(
 
         true(jobs, out, workers, told, work)
 
-    monkeypatch.setattr(bench, "run_jobs", broken)
+    monkeypatch.setattr(jobs_module, "run_jobs", broken)
     path = tmp_path / "other" / "dataset.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"name": "second"}))
     assert other.info.label_range == small.info.label_range
@@ -170,7 +196,7 @@ def test_two_calls_do_not_work_in_one_folder(small: Dataset, done: BenchResult) 
     fcntl = pytest.importorskip("fcntl")
     with (done.folder / "lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(MitrError, match="another mitr bench is at work"):
+        with pytest.raises(MitrError, match="another call is at work"):
             go(small, done.folder)
     go(small, done.folder)  # the file alone says nothing
 

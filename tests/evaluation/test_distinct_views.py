@@ -13,6 +13,7 @@ from mitr.batches.examples import Examples
 from mitr.batches.views import Steps
 from mitr.config import TextConfig
 from mitr.data.normalize import Normalizer
+from mitr.data.scale import Scale
 from mitr.data.schema import MODALITIES
 from mitr.data.store import Dataset
 from mitr.evaluation.distinct_views import WINDOW, DistinctViews
@@ -28,7 +29,7 @@ RATES = at_rates([k / 10 for k in range(11)])
 
 
 def conditions_of(protocol: str) -> tuple[Condition, ...]:
-    return PROTOCOLS[protocol].conditions(MODALITIES, (-3, 3))
+    return PROTOCOLS[protocol].conditions(MODALITIES, Scale.of((-3, 3)))
 
 
 def network_of(data: Dataset, model: str, text: TextEncoder | None = None) -> Network:

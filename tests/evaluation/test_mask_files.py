@@ -9,6 +9,7 @@ from made import options
 from mitr.__main__ import main
 from mitr.batches.examples import Examples
 from mitr.data.normalize import Normalizer
+from mitr.data.scale import Scale
 from mitr.data.schema import DatasetInfo, Modality, Source
 from mitr.data.store import Dataset, Sample, write_store
 from mitr.errors import MitrError
@@ -51,7 +52,8 @@ def test_raw_text_has_masks_of_its_tokens(small_text: Dataset, minilm: TextEncod
     found = read_masks(out, examples.ids)
     assert found.about["text"] == options().text.encoder == "minilm"
     drawn = condition_masks(found, examples.ids)[4].masks(examples.extents())
-    expected = PROTOCOLS["auilc"].conditions(("text", "audio", "vision"), (-3, 3))[4].masks(examples.extents())
+    conditions = PROTOCOLS["auilc"].conditions(("text", "audio", "vision"), Scale.of((-3, 3)))
+    expected = conditions[4].masks(examples.extents())
     assert same(drawn, expected)
     assert main([*words, "--overwrite", "--text.max_tokens", "4"]) == 0
     with pytest.raises(MitrError, match="4 steps of text"):

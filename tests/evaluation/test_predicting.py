@@ -11,6 +11,7 @@ from torch import Tensor
 from mitr.batches.examples import Examples
 from mitr.batches.views import Steps, Targets
 from mitr.data.normalize import Normalizer
+from mitr.data.scale import Scale
 from mitr.data.schema import MODALITIES
 from mitr.data.store import Dataset
 from mitr.evaluation.predicting import predict_at_rates, predict_under
@@ -61,7 +62,7 @@ def by_hand(examples: Examples, drawn: Mapping[str, Mask], position: int) -> dic
 
 @pytest.mark.parametrize("protocol", ["modality-rate", "combinations", "blocks"])
 def test_every_sample_under_every_condition(examples: Examples, network: Network, protocol: str) -> None:
-    chosen = PROTOCOLS[protocol].conditions(MODALITIES, (-3, 3))[:7]
+    chosen = PROTOCOLS[protocol].conditions(MODALITIES, Scale.of((-3, 3)))[:7]
     table = predict_under(network, examples, chosen, batch_size=5)
     assert list(table.columns) == COLUMNS
     assert len(table) == 7 * len(examples)
@@ -82,7 +83,7 @@ def test_where_nothing_is_left_there_is_the_prior(small: Dataset, network: Netwo
     made = Examples(small, small.indices("train"), Normalizer({}), None)
     lacking = np.flatnonzero(made.extents()["vision"].lengths == 0).tolist()
     assert lacking
-    found = PROTOCOLS["combinations"].conditions(MODALITIES, (-3, 3))
+    found = PROTOCOLS["combinations"].conditions(MODALITIES, Scale.of((-3, 3)))
     table = predict_under(network, made, [c for c in found if c.name == "available=vision"])
     assert np.flatnonzero(table["all_missing"]).tolist() == lacking
     assert np.flatnonzero(table["prediction"] == 99.0).tolist() == lacking

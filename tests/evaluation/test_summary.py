@@ -7,12 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mitr.data.scale import Scale
 from mitr.errors import MitrError
 from mitr.evaluation.bootstrap import bootstrap
+from mitr.evaluation.groups import groups_of
 from mitr.evaluation.metrics import auilc, compute
-from mitr.evaluation.summary import aggregate, results_table, summarise, wide, write_by_rate
+from mitr.evaluation.summary import summarise, wide, write_by_rate
 
-RANGE = (-3.0, 3.0)
+MOSI = Scale.of((-3, 3))
 
 
 def table(rates: tuple[float, ...] = (0.0, 0.5, 1.0), n: int = 60, seed: int = 0) -> pd.DataFrame:
@@ -29,12 +31,12 @@ def table(rates: tuple[float, ...] = (0.0, 0.5, 1.0), n: int = 60, seed: int = 0
 
 
 def summary_json(seed: int = 0, **options) -> dict:
-    return summarise(table(seed=seed), protocol="auilc", label_range=RANGE, resamples=30, **options).to_json()
+    return summarise(table(seed=seed), protocol="auilc", scale=MOSI, resamples=30, **options).to_json()
 
 
 def test_values_and_form() -> None:
     predictions = table()
-    summary = summarise(predictions, protocol="auilc", label_range=RANGE, resamples=30)
+    summary = summarise(predictions, protocol="auilc", scale=MOSI, resamples=30)
     value = summary.to_json()
     assert json.loads(json.dumps(value, allow_nan=False)) == value
     assert (value["protocol"], value["family"], value["n"], value["rates"]) == (
@@ -45,22 +47,24 @@ def test_values_and_form() -> None:
     )
     for entry in value["by_rate"]:
         rows = predictions[predictions["rate"] == entry["rate"]]
-        expected = compute("mosi", rows["prediction"], rows["label"], RANGE)
+        expected = compute(MOSI, rows["prediction"], rows["label"])
         assert {key: m["value"] for key, m in entry["metrics"].items()} == pytest.approx(expected)
         assert entry["observed"] == {m: pytest.approx(1 - entry["rate"]) for m in ("text", "audio", "vision")}
     assert [entry["all_missing"] for entry in value["by_rate"]] == [0.0, 0.0, 1.0]
     assert value["by_rate"][2]["metrics"]["corr"] == {"value": None, "low": None, "high": None}
-    tidy = ["rate", "metric", "value", "low", "high", "n", "all_missing"]
-    assert list(summary.by_rate)[:7] == tidy
-    assert len(summary.by_rate) == 3 * 8
+    columns = ["condition", "axis", "rate", "metric", "value", "low", "high", "n", "all_missing"]
+    assert list(summary.by_condition)[:9] == columns
+    assert len(summary.by_condition) == 3 * 8
 
 
 def test_area_is_published_and_divided_with_paired_intervals() -> None:
     predictions = table(rates=(0.0, 0.1, 0.5))
-    value = summarise(predictions, protocol="auilc", label_range=RANGE, resamples=40, seed=5).to_json()["auilc"]
+    value = summarise(predictions, protocol="auilc", scale=MOSI, resamples=40, seed=5).to_json()["auilc"]
     wide_form = predictions.pivot(index="id", columns="rate", values="prediction").loc[predictions["id"][:60]]
     truth = predictions["label"].to_numpy()[:60]
-    draws = bootstrap("mosi", wide_form.to_numpy().T, truth, RANGE, resamples=40, seed=5)["mae"]
+    draws = bootstrap(MOSI, wide_form.to_numpy().T, truth, groups_of(wide_form.index.tolist()), resamples=40, seed=5)[
+        "mae"
+    ]
     areas = [auilc([0.0, 0.1, 0.5], column) for column in draws.T]
     assert value["mae"]["low"] == pytest.approx(np.quantile(areas, 0.025))
     assert value["mae"]["high"] == pytest.approx(np.quantile(areas, 0.975))
@@ -80,7 +84,7 @@ def test_undefined_correlation_counts_as_zero_and_is_noted() -> None:
 
 def test_another_undefined_metric_has_no_area() -> None:
     predictions = table().assign(label=0.0)
-    value = summarise(predictions, protocol="auilc", label_range=RANGE, resamples=10).to_json()
+    value = summarise(predictions, protocol="auilc", scale=MOSI, resamples=10).to_json()
     assert value["auilc"]["acc2_non0"]["value"] is None
     assert value["auilc"]["acc2_non0"]["low"] is None
     assert value["auilc"]["acc2_has0"]["value"] is not None
@@ -93,13 +97,13 @@ def test_mean_is_over_rates_up_to_point_nine() -> None:
     at = [entry["metrics"]["acc7"]["value"] for entry in value["by_rate"]]
     assert value["mean"]["metrics"]["acc7"]["value"] == pytest.approx((at[0] + at[1]) / 2)
     rates = tuple(0.1 * i for i in range(11))  # 0.1 * 3 and 0.1 * 9 are not exact
-    many = summarise(table(rates), protocol="auilc", label_range=RANGE, resamples=5).to_json()
+    many = summarise(table(rates), protocol="auilc", scale=MOSI, resamples=5).to_json()
     assert many["rates"] == [round(0.1 * i, 1) for i in range(11)]
     assert len(many["mean"]["rates"]) == 10
 
 
 def test_one_rate_has_neither_area_nor_mean() -> None:
-    value = summarise(table((0.0,)), protocol="complete", label_range=RANGE, resamples=5).to_json()
+    value = summarise(table((0.0,)), protocol="complete", scale=MOSI, resamples=5).to_json()
     assert value["auilc"] is None
     assert value["mean"] is None
 
@@ -107,8 +111,9 @@ def test_one_rate_has_neither_area_nor_mean() -> None:
 def test_family_by_name_and_order_of_rows() -> None:
     predictions = table()
     shuffled = predictions.sample(frac=1, random_state=1)
-    options = {"protocol": "auilc", "label_range": RANGE, "resamples": 10}
-    assert list(summarise(predictions, family="general", **options).to_json()["auilc"])[2] == "acc7"
+    options = {"protocol": "auilc", "scale": MOSI, "resamples": 10}
+    general = options | {"scale": MOSI.measured_as("general")}
+    assert list(summarise(predictions, **general).to_json()["auilc"])[2] == "acc7"
     first = summarise(predictions, **options).to_json()
     again = summarise(shuffled, **options).to_json()
     point = [[m["value"] for m in e["metrics"].values()] for v in (first, again) for e in v["by_rate"]]
@@ -117,7 +122,7 @@ def test_family_by_name_and_order_of_rows() -> None:
 
 
 def test_csv(tmp_path: Path) -> None:
-    summary = summarise(table(), protocol="auilc", label_range=RANGE, resamples=10)
+    summary = summarise(table(), protocol="auilc", scale=MOSI, resamples=10)
     write_by_rate(summary, tmp_path / "by_rate.csv")
     read = pd.read_csv(tmp_path / "by_rate.csv")
     assert list(read)[:9] == list(wide(summary))[:9]
@@ -136,60 +141,9 @@ def test_wrong_tables_are_refused() -> None:
         "twice": pd.concat([good, good.iloc[:1]]),
         "different samples": good.iloc[1:],
         "outside": good.assign(rate=good["rate"] + 0.5),
-        "labels at rate 0.5 differ": good.assign(label=np.where(good.index == 5, 9, good["label"])),
+        "labels at rate=0.5 differ": good.assign(label=np.where(good.index == 5, 9, good["label"])),
         "NaN": good.assign(prediction=np.nan),
     }
     for message, predictions in cases.items():
         with pytest.raises(MitrError, match=message):
-            summarise(predictions, protocol="auilc", label_range=RANGE)
-    with pytest.raises(MitrError, match="protocol"):
-        summarise(good, protocol="other", label_range=RANGE)  # type: ignore[arg-type]
-
-
-def test_aggregate_over_seeds() -> None:
-    values = [summary_json(seed) | {"seed": seed} for seed in (1, 2, 3)]
-    result = aggregate(values)
-    assert json.loads(json.dumps(result, allow_nan=False)) == result
-    assert result["seeds"] == [1, 2, 3]
-    mae = [value["by_rate"][1]["metrics"]["mae"]["value"] for value in values]
-    expected = {"mean": np.mean(mae), "std": np.std(mae, ddof=1), "seeds": 3}
-    got = dict(result["by_rate"][1]["metrics"]["mae"])
-    assert got.pop("values") == mae
-    assert got == pytest.approx(expected)
-    assert result["by_rate"][2]["metrics"]["corr"] == {
-        "mean": None,
-        "std": None,
-        "seeds": 0,
-        "values": [None] * 3,
-    }
-    area = [value["auilc"]["mae"]["divided_by_range"] for value in values]
-    assert result["auilc"]["mae"]["divided_by_range"]["mean"] == pytest.approx(np.mean(area))
-    assert result["mean"]["rates"] == [0.0, 0.5]
-    one = aggregate(values[:1])
-    assert one["by_rate"][0]["metrics"]["mae"]["std"] is None
-    assert one["mean"]["metrics"]["mae"]["std"] is None
-
-
-def test_aggregate_refuses_what_does_not_belong_together() -> None:
-    value = summary_json() | {"seed": 1}
-    for others, message in (
-        ([], "no summary"),
-        ([value, value], "seed"),
-        ([{k: v for k, v in value.items() if k != "seed"}], "seed"),
-        ([value, value | {"seed": 2, "n": 61}], "different n"),
-        ([value, value | {"seed": 2, "rates": [0.0]}], "different rates"),
-    ):
-        with pytest.raises(MitrError, match=message):
-            aggregate(others)
-
-
-def test_results_table() -> None:
-    values = [summary_json(seed) | {"seed": seed} for seed in (1, 2)]
-    result = results_table(values, model="mitr-dnet", training="one-model")
-    assert list(result) == ["model", "protocol", "training", "rate", "seed", "metric", "value"]
-    assert len(result) == 2 * (3 * 8 + 8 * 3)
-    row = result[(result["seed"] == 2) & (result["metric"] == "auilc_divided.mae")]
-    assert row["value"].item() == values[1]["auilc"]["mae"]["divided_by_range"]
-    assert row["rate"].isna().all()
-    with pytest.raises(MitrError, match="training"):
-        results_table(values, model="m", training="both")
+            summarise(predictions, protocol="auilc", scale=MOSI)

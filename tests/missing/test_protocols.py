@@ -17,16 +17,17 @@ from hypothesis import strategies as st
 
 from mitr.commands import data as commands
 from mitr.config import PUBLISHED_SEEDS, MissingConfig
+from mitr.data.scale import Scale
 from mitr.data.schema import MODALITIES, DatasetInfo, Modality, Source
 from mitr.data.store import Dataset, Sample, write_store
 from mitr.errors import MitrError
 from mitr.missing import masks, schedules
-from mitr.missing.protocols import PROTOCOLS, Condition, at_rates, rates_of
+from mitr.missing.protocols import PROTOCOLS, Condition, at_chosen_rates, at_rates, protocol_named
 from mitr.missing.schedules import Extent, Masks
 from waiting import LONGEST
 
 ALL = ("text", "audio", "vision")
-SCALE = (-3.0, 3.0)
+SCALE = Scale.of((-3, 3))
 DOCS = Path(__file__).parents[2] / "docs"
 some_lengths = st.lists(st.integers(0, 30), min_size=3, max_size=3)
 
@@ -95,13 +96,13 @@ class TestEveryProtocol:
 
     def test_the_registry(self) -> None:
         assert {name: protocol.letter for name, protocol in PROTOCOLS.items()} == {
-            "auilc": "A", "mean": "B", "modality-rate": "C1", "combinations": "C2", "blocks": "D",
+            "complete": "0", "auilc": "A", "mean": "B", "modality-rate": "C1", "combinations": "C2", "blocks": "D",
         }  # fmt: skip
         assert all(name == protocol.name for name, protocol in PROTOCOLS.items())
         assert get_args(get_type_hints(commands.masks_export)["protocol"]) == tuple(PROTOCOLS)
 
     def test_how_many_conditions(self) -> None:
-        for modalities, counts in {ALL: (11, 10, 7, 7, 35), ALL[:2]: (11, 10, 7, 3, 26)}.items():
+        for modalities, counts in {ALL: (1, 11, 10, 7, 7, 35), ALL[:2]: (1, 11, 10, 7, 3, 26)}.items():
             assert tuple(len(conditions(name, modalities)) for name in PROTOCOLS) == counts
 
     def test_importing_them_needs_no_torch(self) -> None:
@@ -115,9 +116,15 @@ class TestEveryProtocol:
 class TestRates:
     @pytest.mark.parametrize(
         ("name", "scale", "last"),
-        [("auilc", SCALE, 10), ("auilc", (-1.0, 1.0), 5), ("auilc", (0, 3), 10), ("mean", SCALE, 9)],
+        [
+            ("complete", SCALE, 0),
+            ("auilc", SCALE, 10),
+            ("auilc", Scale.of((-1, 1)), 5),
+            ("auilc", Scale.of((0, 3)), 10),
+            ("mean", SCALE, 9),
+        ],
     )
-    def test_their_range(self, name: str, scale: tuple[float, float], last: int) -> None:
+    def test_their_range(self, name: str, scale: Scale, last: int) -> None:
         found = PROTOCOLS[name].conditions(ALL, scale)
         assert [condition.level for condition in found] == [i / 10 for i in range(last + 1)]
         assert [condition.name for condition in found] == [f"rate={i / 10}" for i in range(last + 1)]
@@ -134,6 +141,30 @@ class TestRates:
         (condition,) = at_rates([0.25], (1, 2, 3))
         expected = masks.published(extents()["audio"].lengths, 20, 0.25, 2)
         np.testing.assert_array_equal(condition.masks(extents())["audio"].keep, expected.keep)
+
+
+class TestChosenRates:
+    def test_they_are_the_published_masks_in_rising_order(self) -> None:
+        protocol = at_chosen_rates([0.5, 0, 1])
+        assert protocol.conditions(ALL, SCALE) == at_rates([0.0, 0.5, 1.0])
+        assert protocol_named("rates", (1.0, 0.0, 0.5)) == protocol
+
+    def test_other_rates_have_another_name_in_files(self) -> None:
+        names = {at_chosen_rates(rates).file_name for rates in ([0.1], [0.2], [0.1, 0.2])}
+        assert len(names) == 3
+        assert all(re.fullmatch("rates-[0-9a-f]{8}", name) for name in names)
+        assert PROTOCOLS["auilc"].file_name == "auilc"
+
+    @pytest.mark.parametrize(
+        ("rates", "message"), [([], "at least one"), ([0.3, 0.3], "different"), ([1.5], "must lie in"), (None, "needs")]
+    )
+    def test_what_is_refused(self, rates: list[float] | None, message: str) -> None:
+        with pytest.raises(MitrError, match=message):
+            protocol_named("rates", rates)
+
+    def test_an_unknown_name_is_told_the_known_ones(self) -> None:
+        with pytest.raises(MitrError, match=r"no protocol 'other'; the protocols are complete, auilc.*blocks, rates"):
+            protocol_named("other")
 
 
 class TestModalityRates:
@@ -260,7 +291,7 @@ class TestTraining:
     def test_protocols_that_can_share_a_model_do(self) -> None:
         base = MissingConfig(max_rate=0.7, block_share=0.3, seeds=(1, 2, 3))
         of = {name: protocol.training(base) for name, protocol in PROTOCOLS.items()}
-        assert of["auilc"] == of["blocks"] == base
+        assert of["complete"] == of["auilc"] == of["blocks"] == base
         assert of["modality-rate"] == of["combinations"]
         assert len({str(config) for config in of.values()}) == 3
         assert all(config.seeds == (1, 2, 3) for config in of.values())
@@ -289,7 +320,7 @@ class TestProblems:
         for i, split in enumerate(("train", "valid", "test", "test")):
             features = {m: np.ones((n, 2), np.float32) for m, n in steps.items() if n}
             samples.append(Sample(f"s{i}", split, 0.0, text, features))
-        write_store(folder, samples, DatasetInfo("x", SCALE, kinds, Source("x", "test")))
+        write_store(folder, samples, DatasetInfo("x", SCALE.ends, kinds, Source("x", "test")))
         return Dataset(folder)
 
     def test_a_whole_set_serves_all(self, small: Dataset, small_text: Dataset) -> None:
@@ -330,7 +361,9 @@ class TestThePage:
             assert all(f"`{condition}`" in page for condition in conditions(name, MODALITIES)), name
 
     def test_every_protocol_has_its_picture(self, render: ModuleType) -> None:
-        for name, protocol in PROTOCOLS.items():
+        assert set(render.SHOWN) == set(PROTOCOLS) - {"complete"}  # which hides nothing
+        for name in render.SHOWN:
+            protocol = PROTOCOLS[name]
             file = DOCS / "images" / f"protocol_{name.replace('-', '_')}.png"
             assert 5_000 < file.stat().st_size < 60_000
             assert f"images/{file.name}" in (DOCS / "protocols.md").read_text(encoding="utf-8")
@@ -348,12 +381,3 @@ class TestThePage:
         assert render.options(changed) == "`schedule fresh`<br>`rate 0.25`<br>`modality_rate 0.5`"
         assert "validate" in {f.name for f in fields(MissingConfig)}
         assert render.options(MissingConfig(validate="blocks")) == "the options of the run"
-
-
-def test_rates_of_the_protocols() -> None:
-    assert rates_of("complete", (-3, 3)) == [0.0]
-    assert rates_of("auilc", (-3, 3)) == [r / 10 for r in range(11)]
-    assert rates_of("auilc", (-1, 1)) == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
-    assert rates_of("mean", (-1, 1)) == [r / 10 for r in range(10)]
-    with pytest.raises(MitrError, match="no protocol 'other'"):
-        rates_of("other", (-3, 3))

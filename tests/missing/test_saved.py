@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mitr.data.scale import Scale
 from mitr.errors import MitrError
 from mitr.missing import saved
 from mitr.missing.protocols import PROTOCOLS, Condition
@@ -28,7 +29,7 @@ def extents() -> dict[str, Extent]:
 
 
 def conditions(protocol: str) -> tuple[Condition, ...]:
-    return PROTOCOLS[protocol].conditions(("text", "audio"), (-3.0, 3.0))
+    return PROTOCOLS[protocol].conditions(("text", "audio"), Scale.of((-3, 3)))
 
 
 def same(one: Masks, other: Masks) -> bool:
@@ -71,7 +72,7 @@ class TestRoundTrip:
     def test_any_lengths(self, tmp_path_factory: pytest.TempPathFactory, lengths: list[int]) -> None:
         path = tmp_path_factory.mktemp("masks") / "m.npz"
         made, ids = {"vision": Extent(np.array(lengths))}, [str(i) for i in range(len(lengths))]
-        (condition, *_) = PROTOCOLS["auilc"].conditions(("vision",), (-3, 3))[5:]
+        (condition, *_) = PROTOCOLS["auilc"].conditions(("vision",), Scale.of((-3, 3)))[5:]
         write_masks(path, [condition], ids, made, {})
         (again,) = condition_masks(read_masks(path), ids)
         assert same(condition.masks(made), again.masks(made))

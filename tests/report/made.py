@@ -5,9 +5,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mitr.evaluation.summary import Protocol, aggregate, summarise
+from mitr.data.scale import Scale
+from mitr.evaluation.over_seeds import aggregate
+from mitr.evaluation.summary import summarise
 
-RANGE = (-3.0, 3.0)
+MOSI = Scale.of((-3, 3))
 
 
 def predictions(rates: tuple[float, ...] = (0.0, 0.5, 1.0), n: int = 40, seed: int = 0) -> pd.DataFrame:
@@ -28,10 +30,20 @@ def predictions(rates: tuple[float, ...] = (0.0, 0.5, 1.0), n: int = 40, seed: i
     return pd.concat(parts, ignore_index=True)
 
 
+def subsets(seed: int = 0) -> pd.DataFrame:
+    """Predictions with only some modalities, conditions that have no number."""
+    parts = []
+    for name, rate in (("text", 0.2), ("audio", 0.6), ("text+audio", 0.0)):
+        shown = {"condition": f"available={name}", "axis": "available", "rate": np.nan, "observed_vision": 0.0}
+        shown |= {f"observed_{m}": float(m in name) for m in ("text", "audio")}
+        parts.append(predictions((rate,), seed=seed).assign(**shown))
+    return pd.concat(parts, ignore_index=True)
+
+
 def summary(table: pd.DataFrame | None = None) -> dict[str, Any]:
     table = predictions() if table is None else table
-    protocol: Protocol = "auilc" if table["rate"].nunique() > 1 else "complete"
-    return summarise(table, protocol=protocol, label_range=RANGE, resamples=20).to_json()
+    protocol = "auilc" if table["rate"].nunique() > 1 else "combinations" if "axis" in table else "complete"
+    return summarise(table, protocol=protocol, scale=MOSI, resamples=20).to_json()
 
 
 def of_classes(names: tuple[str, ...] = ("angry", "calm", "sad")) -> pd.DataFrame:
@@ -42,8 +54,8 @@ def of_classes(names: tuple[str, ...] = ("angry", "calm", "sad")) -> pd.DataFram
 
 
 def summary_of_classes(classes: int = 3) -> dict[str, Any]:
-    about: dict[str, Any] = {"label_range": (0, classes - 1), "family": "classes", "resamples": 20}
-    return summarise(of_classes(), protocol="auilc", **about).to_json()
+    scale = Scale.of((0, classes - 1), [f"class {i}" for i in range(classes)])
+    return summarise(of_classes(), protocol="auilc", scale=scale, resamples=20).to_json()
 
 
 def over_seeds(seeds: tuple[int, ...] = (1, 2, 3)) -> dict[str, Any]:

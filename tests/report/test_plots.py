@@ -12,22 +12,16 @@ import pytest
 from matplotlib.image import imread
 
 from mitr.errors import MitrError
-from mitr.report.plots import (
-    confusion,
-    observed_bars,
-    prediction_scatter,
-    robustness_curve,
-    seeds_curve,
-    training_curves,
-)
-from report.made import RANGE, history, of_classes, over_seeds, predictions, summary, summary_of_classes
+from mitr.report.curves import observed_bars, robustness_curve, seeds_curve
+from mitr.report.plots import confusion, prediction_scatter, training_curves
+from report.made import MOSI, history, of_classes, over_seeds, predictions, summary, summary_of_classes
 from waiting import LONGEST
 
 DRAWN = {
     "robustness": lambda path: robustness_curve(summary(), path),
     "seeds": lambda path: seeds_curve(over_seeds(), path),
     "one seed": lambda path: seeds_curve(over_seeds((1,)), path),
-    "scatter": lambda path: prediction_scatter(predictions(), RANGE, path=path),
+    "scatter": lambda path: prediction_scatter(predictions(), MOSI.ends, path=path),
     "classes": lambda path: robustness_curve(summary_of_classes(), path),
     "confusion": lambda path: confusion(of_classes(), 3, path=path),
     "many classes": lambda path: confusion(of_classes(), 40, path=path),
@@ -63,25 +57,11 @@ def test_pyplot_is_not_needed() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=LONGEST)
 
 
-def test_undefined_values_leave_a_gap() -> None:
-    value = summary()
-    whole = pixels(robustness_curve(value))
-    for entry in value["by_rate"]:
-        entry["metrics"]["corr"] = {"value": None, "low": None, "high": None}
-    assert np.any(whole != pixels(robustness_curve(value)))
-
-
-def test_curves_need_two_rates() -> None:
-    value = summary(predictions(rates=(0.0,)))
-    with pytest.raises(MitrError, match="two missing rates"):
-        robustness_curve(value)
-
-
 def test_scatter_of_a_rate_that_is_not_there() -> None:
-    with pytest.raises(MitrError, match=r"no rate 0\.3"):
-        prediction_scatter(predictions(), RANGE, rates=[0.3])
+    with pytest.raises(MitrError, match=r"no rate=0\.3; it has rate=0\.0, rate=0\.5, rate=1\.0"):
+        prediction_scatter(predictions(), MOSI.ends, ["rate=0.3"])
     with pytest.raises(MitrError, match="empty"):
-        prediction_scatter(predictions().iloc[:0], RANGE)
+        prediction_scatter(predictions().iloc[:0], MOSI.ends)
 
 
 def test_confusion_shows_shares_of_each_class() -> None:

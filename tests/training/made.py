@@ -15,6 +15,7 @@ from mitr.losses.masked import l1
 from mitr.missing.schedules import Masks
 from mitr.models.base import Model
 from mitr.models.network import Network
+from mitr.runs.building import network_info
 from mitr.runs.config import RunConfig
 from mitr.training.loop import Trainer
 from mitr.training.settling import settle
@@ -34,7 +35,7 @@ class Recorder(Model):
     """
 
     def __init__(self, dims: Mapping[str, int], weight: float = 1.0):
-        super().__init__()
+        super().__init__(dims)
         torch.manual_seed(0)
         self.layer = nn.Linear(sum(dims.values()), 1)
         self.weight = weight
@@ -94,7 +95,8 @@ def trainer(data: Dataset, folder: Path, config: RunConfig, model: Model | None 
     """A trainer of `model`, or of a `Recorder`, in a new folder."""
     folder.mkdir(parents=True, exist_ok=True)
     config = settle(config, data.info)
-    return Trainer(Network(model or Recorder(dims_of(data))), *splits(data, config), config, folder, {}, quiet=True)
+    network = Network(model or Recorder(dims_of(data)))
+    return Trainer(network, *splits(data, config), config, folder, network_info(data, config), quiet=True)
 
 
 def dims_of(data: Dataset) -> dict[str, int]:

@@ -14,9 +14,10 @@ from mitr.batches.hiding import hide
 from mitr.batches.sampler import LengthSortedBatches
 from mitr.batches.views import Targets, View
 from mitr.config import ImbalanceConfig, MissingConfig
+from mitr.data.scale import Scale
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
-from mitr.evaluation.metrics import compute, family_of
+from mitr.evaluation.metrics import compute
 from mitr.losses.imbalance import rarity
 from mitr.missing import schedules
 from mitr.models.mitr_dnet import MitrDNet
@@ -178,7 +179,7 @@ class TestViews:
         predicted = [counted(valid, masks) for masks in shown]
         assert predicted[0].mean() > 1.3 * predicted[1].mean() > 4 * predicted[2].mean()
         known = np.isfinite(valid.labels)
-        scores = [compute(family_of((-3, 3)), p[known], valid.labels[known], (-3, 3)) for p in predicted]
+        scores = [compute(Scale.of((-3, 3)), p[known], valid.labels[known]) for p in predicted]
         expected = {name: np.mean([score[name] for score in scores]) for name in ("mae", "corr")}
         found = made.validate()
         assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-5)

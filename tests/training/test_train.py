@@ -75,7 +75,7 @@ def test_the_option_says_whether_memory_is_kept(
     small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: bool
 ) -> None:
     asked: list[bool] = []
-    monkeypatch.setattr("mitr.training.run.keep_memory", asked.append)
+    monkeypatch.setattr("mitr.training.train.keep_memory", asked.append)
     train(small, tmp_path / "run", options(1, keep_memory=keep), quiet=True)
     assert asked == [keep]
 
@@ -242,14 +242,6 @@ def test_no_labels_to_train_on(tmp_path: Path, small: Dataset) -> None:
     data.labels[:] = float("nan")
     with pytest.raises(MitrError, match="train split has no labels"):
         train(data, tmp_path / "run", options(1), quiet=True)
-    assert not (tmp_path / "run").exists()
-
-
-def test_unknown_model_is_named(small: Dataset, tmp_path: Path) -> None:
-    config = options(1)
-    config.model = ModelConfig(name="mitr")
-    with pytest.raises(MitrError, match=r"no model 'mitr'; the models are .*mitr-dnet"):
-        train(small, tmp_path / "run", config, quiet=True)
     assert not (tmp_path / "run").exists()
 
 

@@ -1,6 +1,6 @@
 """Models beside each other under one protocol: intervals, a paired test against a reference, ranks.
 
-Clips of one video are not independent, so resamples and permutations move whole videos where a set has enough of them.
+Clips of one video are not independent, so resamples and permutations move whole groups (`mitr.evaluation.groups`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,14 +10,15 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from mitr.evaluation.bootstrap import interval
-from mitr.evaluation.calibrating import BETWEEN
-from mitr.evaluation.metrics import Array, family_of, measure, zero_for_undefined
-from mitr.evaluation.results import headline_of
+from mitr.data.scale import Scale
+from mitr.evaluation.bootstrap import LEVEL, RESAMPLES, interval
+from mitr.evaluation.groups import Groups, generator_of, groups_of
+from mitr.evaluation.metrics import Array, measure, zero_for_undefined
+from mitr.evaluation.summary import averaged, headline_of
+from mitr.missing.protocols import AREA
 
-RESAMPLES, FLIPS, LEVEL = 1000, 9999, 0.95
-EXACT = 12  # up to this many clusters all sign patterns are counted
-FEWEST_VIDEOS = 11
+FLIPS = 9999
+EXACT = 12  # up to this many groups all sign patterns are counted
 
 Tables = Mapping[str, Mapping[int, pd.DataFrame]]  # model -> seed -> predictions of all folds
 
@@ -28,7 +29,7 @@ def compare(
     *,
     protocol: str,
     training: str,
-    label_range: Sequence[float],
+    scale: Scale,
     reference: str,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -39,7 +40,7 @@ def compare(
         results: the tidy table, for the spread over seeds and folds.
         protocol: its name.
         training: `one-model` or `per-rate`.
-        label_range: lowest and highest label of the scale.
+        scale: of the labels.
         reference: the model that the others are tested against.
         seed: of resamples and permutations, which all models share.
 
@@ -48,17 +49,16 @@ def compare(
         (ddof 1), `_low` and `_high` (95 % bootstrap interval over clips or videos, runs averaged); `difference` of MAE
         to the `reference` with `difference_low`, `difference_high` and the two-sided sign-flip permutation `p`, and
         `p_holm`, corrected for the number of models (Holm 1979); `mean_rank` over the conditions by MAE, `wins`
-        (conditions with the lowest MAE), `conditions`, `clusters` (clips or videos).
+        (conditions with the lowest MAE), `conditions`, `clusters` (the groups: clips or videos).
     """
     first = next(iter(next(iter(tables.values())).values()))
     ids = first["id"].drop_duplicates().tolist()
-    conditions = first[["condition", "rate"]].drop_duplicates("condition").sort_values("rate", kind="stable")
-    weights = _weights(protocol, conditions["rate"].to_numpy(float))
+    conditions = first[["condition", "axis", "rate"]].drop_duplicates("condition").sort_values("rate", kind="stable")
+    weights = _weights(protocol, conditions)
     truth = first.drop_duplicates("id").set_index("id").loc[ids, "label"].to_numpy(float)
-    cluster, unit = clusters_of(ids)
-    generator = np.random.default_rng([seed, 0xC0])
-    counts = _resampled(cluster, generator)
-    flips = _flips(cluster.max() + 1, generator)
+    groups, generator = groups_of(ids), generator_of(seed)
+    counts = groups.drawn(RESAMPLES, generator)
+    flips = _flips(groups.count, generator)
     names = conditions["condition"].tolist()
     stacks = {model: [_stack(t, names, ids) for t in runs.values()] for model, runs in tables.items()}
     errors = {m: np.mean([np.abs(p - truth) for p in stack], axis=0) for m, stack in stacks.items()}  # (K, n)
@@ -67,32 +67,23 @@ def compare(
     for index, (model, stack) in enumerate(stacks.items()):
         row: dict[str, Any] = {"protocol": protocol, "training": training, "model": model}
         row |= _headline(results, protocol, training, model)
-        for key, draws in _draws(stack, truth, label_range, weights, counts).items():
+        for key, draws in _draws(stack, truth, scale, weights, counts).items():
             low, high = interval(draws[None], LEVEL)
             row |= {f"{key}_low": low[0], f"{key}_high": high[0]}
-        row |= {"reference": reference} | _against(
-            weights @ (errors[model] - errors[reference]), cluster, counts, flips
-        )
+        difference = weights @ (errors[model] - errors[reference])
+        row |= {"reference": reference} | _against(difference, groups, counts, flips)
         row |= {"mean_rank": ranks[index].mean(), "wins": int((ranks[index] == ranks.min(axis=0)).sum())}
-        rows.append(row | {"conditions": len(conditions), "clusters": unit})
+        rows.append(row | {"conditions": len(conditions), "clusters": groups.unit})
     found = pd.DataFrame(rows)
     found.loc[found["model"] == reference, ["difference", "difference_low", "difference_high", "p"]] = np.nan
     return found.assign(p_holm=holm(found["p"].to_numpy(float)))
 
 
-def clusters_of(ids: Sequence[str]) -> tuple[np.ndarray, str]:
-    """(n,) int64, the cluster of each sample, and what a cluster is: `videos`, or `clips` where videos are few."""
-    videos = [name.rpartition(BETWEEN)[0] for name in ids]
-    if all(videos) and len(set(videos)) >= FEWEST_VIDEOS:
-        return np.unique(videos, return_inverse=True)[1], "videos"
-    return np.arange(len(ids)), "clips"
-
-
 def sign_flip_p(sums: Array, flips: Array | None = None) -> float:
-    """Two-sided p of a mean of 0, by flipping the sign of each cluster's sum (C,).
+    """Two-sided p of a mean of 0, by flipping the sign of each group's sum (C,).
 
     Args:
-        sums: one number a cluster.
+        sums: one number a group.
         flips: (R, C) random signs; None counts all 2^C patterns.
 
     Returns:
@@ -116,10 +107,14 @@ def holm(p: Array) -> Array:
     return corrected
 
 
-def _weights(protocol: str, levels: Array) -> Array:
+def _weights(protocol: str, conditions: pd.DataFrame) -> Array:
     """(K,), by which the headline number is the weighted sum over the conditions."""
-    if protocol != "auilc":
-        return np.full(len(levels), 1 / len(levels))
+    levels = conditions["rate"].to_numpy(float)
+    if protocol != AREA:
+        weights = np.zeros(len(levels))
+        kept = averaged(levels.tolist(), conditions["axis"].tolist())
+        weights[kept] = 1 / len(kept)
+        return weights
     gaps = np.diff(levels)
     halves: Array = (np.append(gaps, 0.0) + np.insert(gaps, 0, 0.0)) / 2
     return halves
@@ -132,19 +127,12 @@ def _stack(table: pd.DataFrame, conditions: Sequence[str], ids: Sequence[str]) -
     return found
 
 
-def _resampled(cluster: np.ndarray, generator: np.random.Generator) -> Array:
-    """(R, n): how often each sample is in each resample of the clusters."""
-    number = cluster.max() + 1
-    drawn = generator.multinomial(number, np.full(number, 1 / number), RESAMPLES)  # (R, C)
-    return drawn[:, cluster].astype(np.float64)
+def _flips(groups: int, generator: np.random.Generator) -> Array | None:
+    return None if groups <= EXACT else generator.choice([-1.0, 1.0], (FLIPS, groups))
 
 
-def _flips(clusters: int, generator: np.random.Generator) -> Array | None:
-    return None if clusters <= EXACT else generator.choice([-1.0, 1.0], (FLIPS, clusters))
-
-
-def _all_signs(clusters: int) -> Array:
-    signs: Array = 1.0 - 2.0 * ((np.arange(2**clusters)[:, None] >> np.arange(clusters)) & 1).astype(np.float64)
+def _all_signs(groups: int) -> Array:
+    signs: Array = 1.0 - 2.0 * ((np.arange(2**groups)[:, None] >> np.arange(groups)) & 1).astype(np.float64)
     return signs
 
 
@@ -159,19 +147,18 @@ def _headline(results: pd.DataFrame, protocol: str, training: str, model: str) -
     return found
 
 
-def _draws(
-    stack: Sequence[Array], truth: Array, label_range: Sequence[float], weights: Array, counts: Array
-) -> dict[str, Array]:
+def _draws(stack: Sequence[Array], truth: Array, scale: Scale, weights: Array, counts: Array) -> dict[str, Array]:
     """The headline MAE and Corr on each resample, (R,), averaged over the runs."""
-    measured = [measure(family_of(label_range), p, truth, label_range, counts) for p in stack]
+    measured = [measure(scale, p, truth, counts) for p in stack]
     return {
         key: np.mean([weights @ zero_for_undefined(key, values[key]) for values in measured], axis=0)
         for key in ("mae", "corr")
     }
 
 
-def _against(difference: Array, cluster: np.ndarray, counts: Array, flips: Array | None) -> dict[str, float]:
-    """What a difference of errors (n,) says, over clusters."""
+def _against(difference: Array, groups: Groups, counts: Array, flips: Array | None) -> dict[str, float]:
+    """Mean of the differences of errors (n,), its interval and p, over groups."""
     low, high = interval((counts @ difference / counts.sum(axis=1))[None], LEVEL)
-    about = {"difference": difference.mean(), "difference_low": low[0], "difference_high": high[0]}
-    return about | {"p": sign_flip_p(np.bincount(cluster, difference).astype(np.float64), flips)}
+    sums = np.bincount(groups.number, difference).astype(np.float64)
+    ends = {"difference_low": low[0], "difference_high": high[0]}
+    return {"difference": difference.mean()} | ends | {"p": sign_flip_p(sums, flips)}

@@ -15,47 +15,52 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mitr.config import PUBLISHED_SEEDS
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
+from mitr.evaluation.bootstrap import RESAMPLES
 from mitr.evaluation.calibrating import calibrated
 from mitr.evaluation.conformal import coverage_by_rate
-from mitr.evaluation.metrics import chosen_family
-from mitr.evaluation.predicting import predict_at_rates
+from mitr.evaluation.predicting import predict_under
 from mitr.evaluation.shapley import shapley
 from mitr.evaluation.shapley import summary as shapley_summary
-from mitr.evaluation.summary import Protocol, Summary, summarise, write_by_rate
+from mitr.evaluation.summary import Summary, summarise, write_by_rate
+from mitr.evaluation.table import tidy, write_results
 from mitr.files import check_free, new_folder, replacing, write_json
-from mitr.missing.protocols import rates_of
-from mitr.report.html import write_evaluation_report
+from mitr.missing.protocols import CHOSEN, Condition, protocol_named
+from mitr.report.one_model import run_method, run_sections, subtitle
+from mitr.report.page import Report, write_page
 from mitr.runs.run import Run
 
 
 @dataclass
 class Evaluation:
-    """What an evaluation found.
+    """The results of an evaluation.
 
     Attributes:
-        predictions: one row per sample and rate (see `predict_at_rates`), with the prediction interval `low`, `high` if
-            intervals were asked for.
-        summary: metrics per rate with intervals, AUILC and mean.
+        predictions: one row per sample and condition (see `predict_under`), with the prediction interval `low`, `high`
+            if intervals were asked for.
+        summary: metrics per condition with intervals, AUILC and mean.
+        results: the tidy table (`mitr.evaluation.table.tidy`).
         folder: where it was written, if it was.
-        coverage: how often the prediction intervals held the label, a row a rate (`coverage_by_rate`), if asked for.
+        coverage: how often the prediction intervals held the label, a row a condition (`coverage_by_rate`), if asked
+            for.
         shapley: what each modality added to each prediction on the split as it is (`shapley`), if asked for.
     """
 
     predictions: pd.DataFrame
     summary: Summary
+    results: pd.DataFrame
     folder: Path | None = None
     coverage: pd.DataFrame | None = None
     shapley: pd.DataFrame | None = None
 
     @property
     def metrics(self) -> dict[str, float | None]:
-        """The metrics at the lowest rate, by name."""
+        """The metrics under the first condition (the lowest missing rate), by name."""
         first = self.summary.to_json()["by_rate"][0]["metrics"]
         return {name: entry["value"] for name, entry in first.items()}
 
 
-def predict(run: Run, data: Dataset, split: str, rates: Sequence[float], quiet: bool = False) -> pd.DataFrame:
-    """Predictions of a run for the labelled samples of a split, at several missing rates.
+def predict(run: Run, data: Dataset, split: str, conditions: Sequence[Condition], quiet: bool = False) -> pd.DataFrame:
+    """Predictions of a run for the labelled samples of a split, under several conditions.
 
     Raises:
         MitrError: the data do not fit the run, or no sample of the split has a label.
@@ -66,13 +71,14 @@ def predict(run: Run, data: Dataset, split: str, rates: Sequence[float], quiet: 
     examples = run.examples(data, split, network)
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
     with Progress(*columns, console=Console(stderr=True), disable=quiet) as progress:
-        task = progress.add_task(f"predicting {split}", total=len(rates) * len(examples))
-        table = predict_at_rates(network, examples, rates, tick=lambda answers: progress.advance(task, answers))
+        task = progress.add_task(f"predicting {split}", total=len(conditions) * len(examples))
+        table = predict_under(network, examples, conditions, tick=lambda answers: progress.advance(task, answers))
     known = np.isfinite(table["label"])
     if not known.any():
         raise MitrError(f"{data.folder}: the {split} split has no labels to evaluate against")
     if not known.all():
-        warnings.warn(f"{int((~known).sum() / len(rates))} samples without a label were left out", stacklevel=2)
+        left = int((~known).sum() / len(conditions))
+        warnings.warn(f"{left} samples without a label were left out", stacklevel=2)
     return table[known].reset_index(drop=True)
 
 
@@ -81,12 +87,13 @@ def evaluate(
     data: Dataset | str | Path | None = None,
     *,
     out: str | Path | None = None,
-    protocol: Protocol = "complete",
+    protocol: str | None = None,
+    rates: Sequence[float] | None = None,
     split: str = "test",
     family: str | None = None,
     intervals: float | None = None,
     explain: bool = False,
-    resamples: int = 1000,
+    resamples: int = RESAMPLES,
     overwrite: bool = False,
     quiet: bool = False,
     command: str | None = None,
@@ -96,8 +103,10 @@ def evaluate(
     Args:
         run: a trained run, or its folder.
         data: a store or its folder; None: the one it was trained on.
-        out: folder to make, with predictions.parquet, metrics.json, by_rate.csv, report.html and its pictures.
-        protocol: `complete`, `auilc` or `mean` (see `rates_of`).
+        out: folder to make, with predictions.parquet, metrics.json, results.parquet, results.csv, by_rate.csv,
+            report.html and its pictures.
+        protocol: a name of `mitr.missing.protocols`, or `rates`; None: `rates` if these are given, else `complete`.
+        rates: missing rates of the protocol `rates`.
         split: train, valid or test.
         family: metrics `mosi`, `sims` or `general`; None: by the label range, or those of classes.
         intervals: the share of labels that prediction intervals are to hold, such as 0.9; they are calibrated on the
@@ -109,56 +118,68 @@ def evaluate(
         command: the command line to record.
 
     Raises:
-        MitrError: the run is not trained, the data do not fit it, or `out` exists.
+        MitrError: the run is not trained, the data do not fit it or cannot serve the protocol, or `out` exists.
     """
+    chosen = protocol_named(protocol or ("complete" if rates is None else CHOSEN), rates)
     run = run if isinstance(run, Run) else Run(run)
     dataset = data if isinstance(data, Dataset) else run.data(data)
     out = Path(out) if out else None
     if out:
         check_free(out, "metrics.json", overwrite)  # before the work, not after it
-    scale = dataset.info.label_range
-    family = chosen_family(family, scale, dataset.info.classes)
+    scale = dataset.info.scale.measured_as(family)
+    if problems := chosen.problems(dataset, split):
+        raise MitrError(f"{dataset.folder}: {'; '.join(problems)}")
     conformal = None if intervals is None else calibrated(run, intervals)  # before the work: it may be refused
-    predictions = predict(run, dataset, split, rates_of(protocol, scale), quiet)
-    summary = summarise(predictions, protocol=protocol, label_range=scale, family=family, resamples=resamples)
+    predictions = predict(run, dataset, split, chosen.conditions_of(dataset), quiet)
+    summary = summarise(predictions, protocol=chosen.name, scale=scale, resamples=resamples)
+    model, seed = run.info.network.model, run.config.train.seed
+    results = tidy(summary, data=dataset.info.name, model=model, seed=seed, run=run.folder.resolve().name)
     coverage = None
     if conformal is not None:
-        predictions = predictions.assign(**conformal.interval(predictions, scale))
-        named = predictions.assign(condition=[f"{rate:g}" for rate in predictions["rate"]])
-        coverage = coverage_by_rate(named, conformal).drop(columns="condition")
+        predictions = predictions.assign(**conformal.interval(predictions, scale.ends))
+        coverage = coverage_by_rate(predictions, conformal)
     values = _explained(run, dataset, split) if explain else None
     if out is None:
-        return Evaluation(predictions, summary, None, coverage, values)
-    facts = {"model": run.info.network.model, "seed": run.config.train.seed, "split": split}
+        return Evaluation(predictions, summary, results, None, coverage, values)
+    facts = {"model": model, "seed": seed, "split": split}
     about: dict[str, Any] = facts | {"data": data_facts(dataset), "run": run.info.to_json(), "command": command}
+    said = summary.to_json()
     history = run.folder / "history.csv"  # not yet there if training was killed in its first epoch
     with new_folder(out, "metrics.json", overwrite) as folder:
         with replacing(folder / "predictions.parquet") as partial:
             predictions.to_parquet(partial, index=False)
         if conformal is not None and coverage is not None:
-            rows = coverage.to_dict("records")
+            rows = coverage.astype(object).where(coverage.notna(), None).to_dict("records")  # JSON has no NaN
             about["intervals"] = {"level": intervals, "calibrated_level": conformal.level, "clips": conformal.clips}
             about["intervals"]["by_rate"] = rows
         if values is not None:
             about["shapley"] = shapley_summary(values)
             with replacing(folder / "shapley.csv") as partial:
                 values.to_csv(partial, index=False)
-        write_json(folder / "metrics.json", summary.to_json() | about)
+        write_json(folder / "metrics.json", said | about)
         write_by_rate(summary, folder / "by_rate.csv")
-        write_evaluation_report(
-            folder,
-            title=f"{run.info.network.model} on {dataset.info.name}",
-            summary_json=summary.to_json(),
-            predictions=predictions,
+        write_results(results, folder)
+        sections = run_sections(
+            said,
+            predictions,
             history=pd.read_csv(history) if history.exists() else None,
-            facts=shown_facts(run, dataset, split, command),
-            warnings=warnings_for(run, dataset) + _caution(conformal is not None and split == "valid"),
-            synthetic=dataset.info.synthetic,
             classes=dataset.info.classes,
             intervals=about.get("intervals"),
             shapley=about.get("shapley"),
         )
-    return Evaluation(predictions, summary, out, coverage, values)
+        report = Report(
+            title=f"{model} on {dataset.info.name}",
+            subtitle=subtitle(said),
+            sections=sections,
+            method=run_method(said),
+            family=scale.family,
+            keys=list(said["by_rate"][0]["metrics"]),
+            facts=shown_facts(run, dataset, split, command),
+            warnings=warnings_for(run, dataset) + _caution(conformal is not None and split == "valid"),
+            synthetic=dataset.info.synthetic,
+        )
+        write_page(folder, report)
+    return Evaluation(predictions, summary, results, out, coverage, values)
 
 
 def _caution(calibrated_here: bool) -> list[str]:

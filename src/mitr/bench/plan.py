@@ -10,14 +10,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mitr.config import MissingConfig
+from mitr.data.scale import Scale
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
-from mitr.missing.protocols import PROTOCOLS, Protocol
+from mitr.missing.protocols import CHOSEN, PROTOCOLS, Protocol, protocol_named
 from mitr.models.registry import MODELS
 from mitr.plain_yaml import read_yaml
 from mitr.runs.config import DEFAULT_MODEL, ModelConfig, RunConfig
 
 YARDSTICKS = ("mean", "ridge")
+PER_RATE = ("auilc", CHOSEN)  # protocols that can train one model per rate
 LONGEST = 80  # characters of a name that becomes part of file names
 
 
@@ -25,11 +27,11 @@ class Check(NamedTuple):
     """A protocol under which a trained model is tested.
 
     Attributes:
-        protocol: its name.
+        protocol: the protocol.
         conditions: names of its conditions; None: all of them.
     """
 
-    protocol: str
+    protocol: Protocol
     conditions: tuple[str, ...] | None = None
 
 
@@ -46,6 +48,7 @@ class Job:
         training: `one-model` for all conditions, or `per-rate`.
         config: all options.
         checks: protocols that the trained model answers.
+        split: the split that it is tested on.
     """
 
     key: str
@@ -56,6 +59,7 @@ class Job:
     training: str
     config: RunConfig
     checks: tuple[Check, ...]
+    split: str = "test"
 
 
 @dataclass(frozen=True)
@@ -65,18 +69,24 @@ class Plan:
     Attributes:
         datasets: the data sets, or folds of one.
         entries: name in the tables -> options, the seed not yet set.
-        protocols: names of protocols.
+        protocols: the protocols.
         seeds: of the training runs.
-        per_rate: protocol `auilc` trains one model per rate.
+        per_rate: protocols `auilc` and `rates` train one model per rate.
         jobs: in the order in which they are to run: those that see the same masks stand together.
+        family: of the metrics; None: that of each data set's scale.
     """
 
     datasets: tuple[Dataset, ...]
     entries: dict[str, RunConfig]
-    protocols: tuple[str, ...]
+    protocols: tuple[Protocol, ...]
     seeds: tuple[int, ...]
     per_rate: bool
     jobs: tuple[Job, ...]
+    family: str | None = None
+
+    def scale_of(self, data: Dataset) -> Scale:
+        """The scale that predictions for a data set are measured with."""
+        return data.info.scale.measured_as(self.family)
 
     def to_json(self) -> dict[str, Any]:
         """The plan in a plain dictionary."""
@@ -85,7 +95,8 @@ class Plan:
                 {"folder": str(d.folder), "name": d.info.name, "sha256": d.info.content_sha256} for d in self.datasets
             ],
             "entries": {name: config.to_json() for name, config in self.entries.items()},
-            "protocols": list(self.protocols),
+            "protocols": [protocol.name for protocol in self.protocols],
+            "rates": [rate for protocol in self.protocols for rate in protocol.rates] or None,
             "seeds": list(self.seeds),
             "per_rate": self.per_rate,
             "jobs": [job.key for job in self.jobs],
@@ -98,23 +109,33 @@ def make_plan(
     protocols: Sequence[str],
     seeds: Sequence[int],
     per_rate: bool = False,
+    rates: Sequence[float] | None = None,
 ) -> Plan:
     """Settle all runs.
+
+    Args:
+        datasets: the data sets, or folds of one.
+        entries: name in the tables -> options.
+        protocols: names of `mitr.missing.protocols`, or `rates`.
+        seeds: of the training runs.
+        per_rate: protocols `auilc` and `rates` train one model per rate.
+        rates: missing rates of the protocol `rates`.
 
     Raises:
         MitrError: the plan has faults; the message lists all of them.
     """
-    if problems := list(_problems(datasets, entries, protocols, seeds, per_rate)):
+    if problems := list(_problems(datasets, entries, protocols, seeds, per_rate, rates)):
         raise MitrError("this benchmark cannot be run:\n" + "\n".join(f"- {problem}" for problem in problems))
+    chosen = tuple(protocol_named(name, rates) for name in protocols)
     jobs = [
         job
         for data in datasets
         for seed in seeds
-        for training in _trainings(data, protocols, per_rate)
+        for training in _trainings(data, chosen, per_rate)
         for name, config in entries.items()
         for job in [_job(data, name, config, seed, training)]
     ]
-    return Plan(tuple(datasets), dict(entries), tuple(protocols), tuple(seeds), per_rate, _merged(jobs))
+    return Plan(tuple(datasets), dict(entries), chosen, tuple(seeds), per_rate, _merged(jobs))
 
 
 class ProtocolTraining(NamedTuple):
@@ -132,14 +153,13 @@ class ProtocolTraining(NamedTuple):
         return MissingConfig("fixed", self.rate, seeds=base.seeds)
 
 
-def _trainings(data: Dataset, protocols: Sequence[str], per_rate: bool) -> Iterator[ProtocolTraining]:
-    for name in protocols:
-        protocol = PROTOCOLS[name]
-        if per_rate and name == "auilc":
-            for condition in protocol.conditions(tuple(data.info.modalities), data.info.label_range):
-                yield ProtocolTraining("per-rate", protocol, condition.level, Check(name, (condition.name,)))
+def _trainings(data: Dataset, protocols: Sequence[Protocol], per_rate: bool) -> Iterator[ProtocolTraining]:
+    for protocol in protocols:
+        if per_rate and protocol.name in PER_RATE:
+            for condition in protocol.conditions_of(data):
+                yield ProtocolTraining("per-rate", protocol, condition.level, Check(protocol, (condition.name,)))
         else:
-            yield ProtocolTraining("one-model", protocol, None, Check(name))
+            yield ProtocolTraining("one-model", protocol, None, Check(protocol))
 
 
 def _job(data: Dataset, name: str, config: RunConfig, seed: int, training: ProtocolTraining) -> Job:
@@ -188,14 +208,19 @@ def _problems(
     protocols: Sequence[str],
     seeds: Sequence[int],
     per_rate: bool,
+    rates: Sequence[float] | None,
 ) -> Iterator[str]:
     if not entries:
         yield f"no model is named; the models are {', '.join(MODELS.names())}"
     if not protocols:
         yield f"no protocol is named; the protocols are {', '.join(PROTOCOLS)}"
     for name in protocols:
-        if name not in PROTOCOLS:
-            yield f"there is no protocol {name!r}; the protocols are {', '.join(PROTOCOLS)}"
+        try:
+            protocol_named(name, rates)
+        except MitrError as error:
+            yield str(error)
+    if rates is not None and CHOSEN not in protocols:
+        yield "--rates are those of the protocol rates, which is not among the protocols"
     for what, values in (("seed", seeds), ("protocol", protocols)):
         for value in sorted({v for v in values if list(values).count(v) > 1}):
             yield f"{what} {value} is named more than once"
@@ -204,8 +229,8 @@ def _problems(
     for seed in seeds:
         if not 0 <= seed < 2**32:
             yield f"seed {seed} does not lie in [0, 2**32)"
-    if per_rate and "auilc" not in protocols:
-        yield "--per-rate is the way of the protocol auilc, which is not among the protocols"
+    if per_rate and not set(PER_RATE) & set(protocols):
+        yield f"--per-rate is for the protocols {' and '.join(PER_RATE)}, which are not among the protocols"
     names = [data.info.name for data in datasets]
     if not datasets:
         yield "no data set is named"

@@ -1,40 +1,43 @@
-"""How a model degrades as data go missing: several seeds, one model for all rates or one per rate, one report."""
+"""How one model degrades as data go missing: a plan of several seeds, one model for all conditions or one per rate."""
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.console import Console
 
-from mitr.bench.evaluate import data_facts, predict, shown_facts, warnings_for
+from mitr.bench.evaluate import data_facts, shown_facts, warnings_for
+from mitr.bench.jobs import alone_in, listed, perform_all, perform_here, prepare
+from mitr.bench.plan import PER_RATE, Check, Job, Plan
+from mitr.bench.run import shared_among
+from mitr.bench.tables import Answers, coverage_of, over_seeds, shapley_of, summary_of, write_table
 from mitr.config import PUBLISHED_SEEDS, MissingConfig
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
-from mitr.evaluation.metrics import chosen_family
-from mitr.evaluation.summary import Protocol, aggregate, results_table, summarise
-from mitr.files import read_json, replacing, write_json
-from mitr.missing.protocols import rates_of
-from mitr.report.html import write_robustness_report
+from mitr.evaluation.table import write_results
+from mitr.files import read_json, write_json
+from mitr.missing.protocols import AREA, CHOSEN, PROTOCOLS, Protocol, protocol_named
+from mitr.processes import JobResult
+from mitr.report.plan import Findings, write_plan_report
 from mitr.runs.config import RunConfig
 from mitr.runs.run import Run
 from mitr.training.settling import settle
-from mitr.training.train import resume, train
 
 
 @dataclass
 class Robustness:
-    """What `robustness` found.
+    """The results of `robustness`.
 
     Attributes:
-        aggregate: mean and standard deviation over seeds, as `summary.aggregate` gives them.
-        results: the tidy table of single values.
-        folder: where everything lies.
+        aggregate: mean and standard deviation over seeds (`mitr.evaluation.over_seeds.aggregate`).
+        results: the tidy table (`mitr.evaluation.table.tidy`), a row a seed, condition and metric.
+        folder: of the experiment.
     """
 
-    aggregate: dict[str, Any]
+    aggregate: Mapping[str, Any]
     results: pd.DataFrame
     folder: Path
 
@@ -44,129 +47,147 @@ def robustness(
     out: str | Path,
     config: RunConfig | None = None,
     *,
+    protocol: str | None = None,
+    rates: Sequence[float] | None = None,
     per_rate: bool = False,
     seeds: Sequence[int] = PUBLISHED_SEEDS,
-    rates: Sequence[float] | None = None,
     split: str = "test",
     family: str | None = None,
+    jobs: int = 1,
     quiet: bool = False,
     command: str | None = None,
 ) -> Robustness:
-    """Train and evaluate over missing rates. Called again on the same folder, it goes on where it stopped.
+    """Train and evaluate under a protocol over seeds. Called again on the same folder, it goes on where it stopped.
 
     Args:
         data: a store, or its folder.
         out: folder for the runs, `results.csv`, `summary.json`, `report.html` and pictures.
         config: training options; its seed is replaced by `seeds`.
+        protocol: a name of `mitr.missing.protocols`, or `rates`; None: `rates` if these are given, else `auilc`.
+        rates: missing rates of the protocol `rates`.
         per_rate: train one model per rate on the published fixed masks and test it at that rate (the field's protocol);
-            otherwise one model for all rates, with the configured schedule.
+            otherwise one model for all conditions, trained as the protocol says.
         seeds: one training run (per rate) each.
-        rates: missing rates; None: those of the AUILC protocol for the label range.
         split: the split to report.
         family: metrics `mosi`, `sims` or `general`; None: by the label range, or those of classes.
+        jobs: processes; 1: this one; 0: one for each core.
         quiet: show no progress.
         command: the command line to record.
 
     Raises:
-        MitrError: seeds or rates repeated or out of range, or the folder belongs to another experiment.
+        MitrError: seeds or rates repeated or out of range, data that cannot serve the protocol, a run that failed, or
+            the folder belongs to another experiment.
     """
+    if jobs < 0:
+        raise MitrError(f"--jobs is {jobs}; it is a number of processes, or 0 for one per core")
     dataset = data if isinstance(data, Dataset) else Dataset(data)
     config = settle(config or RunConfig(), dataset.info)
-    out = Path(out)
-    scale = dataset.info.label_range
-    family = chosen_family(family, scale, dataset.info.classes)
-    published = rates_of("auilc", scale)
-    rates = sorted(rates) if rates else published
-    protocol: Protocol = "auilc" if rates == published else "rates"
-    for what, values in (("seeds", seeds), ("rates", rates)):
-        if len(set(values)) != len(values) or not values:
-            raise MitrError(f"the {what} {list(values)} must be different from each other, and at least one")
-    if not all(0 <= rate <= 1 for rate in rates):
-        raise MitrError(f"the rates {rates} must lie in [0, 1]")
-    groups: list[list[float]] = [[rate] for rate in rates] if per_rate else [rates]
-    configs = {
-        (seed, i): _config_of(config, seed, group[0] if per_rate else None)
-        for seed in seeds
-        for i, group in enumerate(groups)
-    }
-    plan = {
+    chosen = _protocol(dataset, protocol, rates, per_rate, split)
+    if len(set(seeds)) != len(seeds) or not seeds:
+        raise MitrError(f"the seeds {list(seeds)} must be different from each other, and at least one")
+    dataset.info.scale.measured_as(family)  # may be refused, before the work
+    workers = jobs or os.cpu_count() or 1
+    shared = config if workers == 1 else shared_among(config, workers)
+    each = tuple(_jobs(dataset, shared, chosen, seeds, per_rate, split))
+    plan = Plan((dataset,), {config.model.name: shared}, (chosen,), tuple(seeds), per_rate, each, family)
+    known = {
         "config": config.to_json(),
         "per_rate": per_rate,
-        "rates": rates,
+        "protocol": chosen.name,
+        "rates": [c.level for c in chosen.conditions_of(dataset)],
         "data": data_facts(dataset),
         "split": split,
     }
-    _claim(out, plan)
-    say = Console(stderr=True, quiet=quiet)
-    summaries = []
-    run = None
+    out = Path(out)
+    _claim(out, known)
+    with alone_in(out):
+        prepare(out)
+        facts = perform_here(plan, out, quiet) if workers == 1 else perform_all(plan, out, workers, quiet)
+        return _reported(plan, out, facts, known, command)
+
+
+def _protocol(data: Dataset, name: str | None, rates: Sequence[float] | None, per_rate: bool, split: str) -> Protocol:
+    chosen = protocol_named(name or (AREA if rates is None else CHOSEN), rates)
+    published = PROTOCOLS[AREA]
+    if chosen.rates and chosen.conditions_of(data) == published.conditions_of(data):
+        chosen = published
+    if per_rate and chosen.name not in PER_RATE:
+        raise MitrError(f"--per-rate is for the protocols {' and '.join(PER_RATE)}, not for {chosen.name}")
+    if problems := chosen.problems(data, split):
+        raise MitrError(f"{data.folder}: {'; '.join(problems)}")
+    return chosen
+
+
+def _jobs(
+    data: Dataset, config: RunConfig, protocol: Protocol, seeds: Sequence[int], per_rate: bool, split: str
+) -> Iterator[Job]:
+    """The runs; a folder holds one experiment, so that their names need no digest of the options."""
+    place, name, model = str(data.folder), data.info.name, config.model.name
     for seed in seeds:
-        tables = []
-        for i, group in enumerate(groups):
-            name = f"rate-{group[0]}-seed-{seed}" if per_rate else f"seed-{seed}"
-            say.print(f"[bold]{name}[/bold]")
-            run = _trained(dataset, out / "runs" / name, configs[seed, i], quiet)
-            tables.append(_predictions(run, dataset, split, group, quiet))
-        predictions = pd.concat(tables, ignore_index=True)
-        summaries.append(
-            summarise(predictions, protocol=protocol, label_range=scale, family=family).to_json() | {"seed": seed}
-        )
-    assert run is not None
-    training = "per-rate" if per_rate else "one-model"
-    together = aggregate(summaries)
-    results = results_table(summaries, model=config.model.name, training=training)
-    with replacing(out / "results.csv") as partial:
-        results.to_csv(partial, index=False)
-    write_json(
-        out / "summary.json", together | {"training": training, "summaries": summaries, "command": command} | plan
-    )
-    facts = shown_facts(run, dataset, split, command)
-    facts |= {"Training": training, "Seed": ", ".join(map(str, seeds))}
-    if per_rate:
-        facts |= {
-            "Selection": run.info.selection.replace(f"missing rates {rates[-1]}", "each model's own missing rate")
-        }
-    facts.pop("Epochs")  # each run has its own
-    title = f"{config.model.name} on {dataset.info.name}: robustness, {training.replace('-', ' ')}"
-    notes = warnings_for(run, dataset)
-    write_robustness_report(
-        out, title=title, aggregate_json=together, facts=facts, warnings=notes, synthetic=dataset.info.synthetic
+        seeded = replace(config, train=replace(config.train, seed=seed))
+        if not per_rate:
+            trained = replace(seeded, missing=protocol.training(config.missing))
+            checks: tuple[Check, ...] = (Check(protocol),)
+            yield Job(f"seed-{seed}", model, place, name, seed, "one-model", trained, checks, split)
+            continue
+        for condition in protocol.conditions_of(data):
+            assert condition.level is not None
+            missing = MissingConfig("fixed", condition.level, seeds=config.missing.seeds)
+            key, checks = f"rate-{condition.level}-seed-{seed}", (Check(protocol, (condition.name,)),)
+            yield Job(key, model, place, name, seed, "per-rate", replace(seeded, missing=missing), checks, split)
+
+
+def _reported(
+    plan: Plan, out: Path, facts: dict[str, JobResult], known: dict[str, Any], command: str | None
+) -> Robustness:
+    (dataset,), (protocol,), model = plan.datasets, plan.protocols, next(iter(plan.entries))
+    write_json(out / "jobs.json", listed(plan, facts))
+    if failed := [f"{key}: {job['error']}" for key, job in facts.items() if job["status"] != "ok"]:
+        raise MitrError("\n".join([f"{len(failed)} of {len(plan.jobs)} runs failed; call again to go on", *failed]))
+    training = "per-rate" if plan.per_rate else "one-model"
+    each = [Answers(model, seed, protocol.name, training) for seed in plan.seeds]
+    found = [(answers, *summary_of(plan, out, dataset, answers)) for answers in each]
+    aggregates = over_seeds([(answers, summary) for answers, summary, _ in found])
+    (together,) = aggregates.values()
+    results = pd.concat([rows for _, _, rows in found], ignore_index=True)
+    coverage, shapley = coverage_of(plan, out, facts), shapley_of(plan, facts)
+    write_results(results, out)
+    write_table(coverage, out / "coverage.csv")
+    write_table(shapley, out / "shapley.csv")
+    summaries = [summary.to_json() | {"seed": answers.seed} for answers, summary, _ in found]
+    about = {"training": training, "summaries": summaries, "command": command}
+    write_json(out / "summary.json", dict(together) | about | known)
+    run = Run(out / "runs" / plan.jobs[-1].key)
+    shown = shown_facts(run, dataset, plan.jobs[-1].split, command)
+    shown |= {"Training": training, "Seed": ", ".join(map(str, plan.seeds))}
+    if plan.per_rate:
+        last = f"missing rates {plan.jobs[-1].config.missing.rate}"
+        shown |= {"Selection": run.info.selection.replace(last, "each model's own missing rate")}
+    shown.pop("Epochs")  # each run has its own
+    write_plan_report(
+        out,
+        Findings(results, listed(plan, facts), coverage=coverage, shapley=shapley, aggregates=aggregates),
+        title=f"{model} on {dataset.info.name}: robustness, {training.replace('-', ' ')}",
+        facts=shown,
+        family=together["family"],
+        warnings=warnings_for(run, dataset),
+        synthetic=dataset.info.synthetic,
     )
     return Robustness(together, results, out)
 
 
-def _config_of(config: RunConfig, seed: int, rate: float | None) -> RunConfig:
-    config = replace(config, train=replace(config.train, seed=seed))
-    if rate is None:
-        return config
-    missing = MissingConfig("fixed", rate, seeds=config.missing.seeds)
-    return replace(config, missing=missing)
-
-
-def _trained(data: Dataset, folder: Path, config: RunConfig, quiet: bool) -> Run:
-    if (folder / "run.json").exists():
-        return resume(folder, data, quiet=quiet)
-    return train(data, folder, config, quiet=quiet)
-
-
-def _predictions(run: Run, data: Dataset, split: str, rates: Sequence[float], quiet: bool) -> pd.DataFrame:
-    path = run.folder / f"predictions-{split}.parquet"
-    if path.exists():
-        return pd.read_parquet(path)
-    table = predict(run, data, split, rates, quiet)
-    with replacing(path) as partial:
-        table.to_parquet(partial, index=False)
-    return table
-
-
 def _claim(out: Path, plan: dict[str, Any]) -> None:
+    """Write `plan.json`, or refuse a folder that holds something else; one that an older version began goes on."""
     path = out / "plan.json"
     if path.exists():
         old, new = read_json(path), json.loads(json.dumps(plan))  # tuples are lists in JSON
+        if not isinstance(old, dict) or "config" not in old:
+            raise MitrError(f"{out} belongs to a benchmark of several models: choose another folder")
         old["config"] = json.loads(json.dumps(RunConfig.from_json(old["config"]).to_json()))  # of an older version
+        old.setdefault("protocol", new["protocol"])  # older versions had the rates alone
         changed = sorted(key for key in new if old.get(key) != new[key])
         if changed:
             raise MitrError(f"{out} belongs to another experiment ({', '.join(changed)} differ): choose another folder")
-    elif out.exists() and any(out.iterdir()):
+    elif out.exists() and any(p.name != "lock" for p in out.iterdir()):
         raise MitrError(f"{out} is not empty and holds no robustness experiment: choose another folder")
     write_json(path, plan)

@@ -1,30 +1,33 @@
 """Run a benchmark: plan, masks, jobs, tables and report, in a folder that an interrupted call goes on with."""
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from mitr.bench.compare import compare
-from mitr.bench.plan import Job, Plan, entries_of, make_plan, slug
-from mitr.bench.work import finished, perform, predictions_path
+from mitr.bench.jobs import alone_in, listed, perform_all, prepare
+from mitr.bench.plan import Plan, entries_of, make_plan, slug
+from mitr.bench.tables import (
+    bins_of,
+    comparisons_of,
+    complete_answers,
+    coverage_of,
+    over_seeds,
+    shapley_of,
+    summary_of,
+    write_table,
+)
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
-from mitr.evaluation.calibrating import FILE
-from mitr.evaluation.conformal import Conformal, coverage_by_rate
 from mitr.evaluation.mask_files import export_masks
-from mitr.evaluation.metrics import family_of
-from mitr.evaluation.results import by_label_bin, tidy
-from mitr.files import discard_partials, read_json, replacing, write_json
-from mitr.processes import JobResult, run_jobs
-from mitr.report.bench import BenchTables, write_bench_report
+from mitr.evaluation.table import write_results
+from mitr.files import write_json
+from mitr.processes import JobResult
+from mitr.report.plan import Findings, write_plan_report
 from mitr.runs.config import RunConfig
 from mitr.version import VERSION
 
@@ -67,8 +70,9 @@ def run_bench(
     protocols: Sequence[str],
     seeds: Sequence[int],
     config: RunConfig | None = None,
-    variants: dict[str, Any] | None = None,
+    variants: Mapping[str, Any] | None = None,
     per_rate: bool = False,
+    rates: Sequence[float] | None = None,
     jobs: int = 0,
     reference: str | None = None,
     quiet: bool = False,
@@ -80,11 +84,12 @@ def run_bench(
         data: data sets, or folds of one, each under a name of its own.
         out: the folder of the benchmark.
         models: names of the registry.
-        protocols: names of `mitr.missing.protocols`.
+        protocols: names of `mitr.missing.protocols`, or `rates`.
         seeds: of the training runs.
         config: options of all models; the seed and what is missing in training are set by the plan.
         variants: further entries, name -> sections of options that differ.
-        per_rate: protocol `auilc` trains one model per rate.
+        per_rate: protocols `auilc` and `rates` train one model per rate.
+        rates: missing rates of the protocol `rates`.
         jobs: processes; 0: one for each core.
         reference: the model that the others are tested against; None: the first.
         quiet: show no progress.
@@ -97,186 +102,60 @@ def run_bench(
         raise MitrError(f"--jobs is {jobs}; it is a number of processes, or 0 for one per core")
     datasets = [d if isinstance(d, Dataset) else Dataset(d) for d in data]
     workers = jobs or os.cpu_count() or 1
-    config = _shared(config or RunConfig(), workers)
-    plan = make_plan(datasets, entries_of(models, config, variants), protocols, seeds, per_rate)
+    config = shared_among(config or RunConfig(), workers)
+    plan = make_plan(datasets, entries_of(models, config, variants), protocols, seeds, per_rate, rates)
     if reference is not None and reference not in plan.entries:
         raise MitrError(f"the reference {reference!r} is not among the models {', '.join(plan.entries)}")
     out = Path(out)
     if out.exists() and any(p.name != "lock" for p in out.iterdir()) and not (out / "plan.json").exists():
         raise MitrError(f"{out} is not empty and holds no benchmark: choose another folder")
     out.mkdir(parents=True, exist_ok=True)
-    with _alone(out):
+    with alone_in(out):
         return _carried_out(plan, out, workers, reference, quiet, command)
 
 
 def _carried_out(
     plan: Plan, out: Path, workers: int, reference: str | None, quiet: bool, command: str | None
 ) -> BenchResult:
-    for folder in (out, out / "predictions"):
-        if folder.exists():
-            discard_partials(folder)
+    prepare(out)
     write_json(out / "plan.json", plan.to_json() | {"mitr": VERSION, "command": command})
-    facts = _perform(plan, out, workers, quiet)
-    listed = [_described(job) | facts[job.key] for job in plan.jobs]
-    write_json(out / "jobs.json", listed)
-    whole = _whole(plan, facts)
-    measured = [
-        _tables(plan, out, data.info.name, entry, seed, protocol, training)
-        for entry, seed, protocol, training in whole
-        for data in plan.datasets
-    ]
-    if not measured:
+    facts = perform_all(plan, out, workers, quiet)
+    entries = listed(plan, facts)
+    write_json(out / "jobs.json", entries)
+    whole = complete_answers(plan, facts)
+    if not whole:
         errors = "; ".join(sorted({job["error"] for job in facts.values()}))
         raise MitrError(f"no run of {out} succeeded: {errors}")
-    results, bins = (pd.concat(parts, ignore_index=True) for parts in zip(*measured, strict=True))
-    coverage, shapley = _coverage(plan, out, facts), _shapley(plan, facts)
-    comparisons = _comparisons(plan, out, whole, results, reference or next(iter(plan.entries)))
-    _write(out / "results.parquet", results)
-    tables = {"results": results, "bins": bins, "comparisons": comparisons, "coverage": coverage, "shapley": shapley}
+    pairs = [(data, answers) for answers in whole for data in plan.datasets]
+    summaries = [(answers, *summary_of(plan, out, data, answers)) for data, answers in pairs]
+    results = pd.concat([rows for _, _, rows in summaries], ignore_index=True)
+    alone = len(plan.entries) == len(plan.datasets) == 1
+    aggregates = over_seeds([(answers, summary) for answers, summary, _ in summaries]) if alone else {}
+    bins = pd.concat([bins_of(plan, out, *pair) for pair in pairs], ignore_index=True)
+    coverage, shapley = coverage_of(plan, out, facts), shapley_of(plan, facts)
+    comparisons = comparisons_of(plan, out, whole, results, reference or next(iter(plan.entries)))
+    write_results(results, out)
+    tables = {"bins": bins, "comparisons": comparisons, "coverage": coverage, "shapley": shapley}
     for name, table in tables.items():
-        with replacing(out / f"{name}.csv") as partial:
-            table.to_csv(partial, index=False)
+        write_table(table, out / f"{name}.csv")
     _write_masks(plan, out)
-    scale = plan.datasets[0].info.label_range
-    write_bench_report(
+    write_plan_report(
         out,
-        BenchTables(results, bins, comparisons, listed, coverage, shapley),
+        Findings(results, entries, comparisons, bins, coverage, shapley, aggregates),
         title=f"{', '.join(plan.entries)} on {', '.join(data.info.name for data in plan.datasets)}",
-        facts=_shown_facts(plan, listed, command),
-        warnings=_warnings(plan, listed),
+        facts=_shown_facts(plan, entries, command),
+        warnings=_warnings(plan, entries),
         synthetic=any(data.info.synthetic for data in plan.datasets),
-        family=family_of(scale),
+        family=plan.datasets[0].info.scale.family,
     )
-    return BenchResult(results, bins, comparisons, coverage, shapley, listed, out)
+    return BenchResult(results, bins, comparisons, coverage, shapley, entries, out)
 
 
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Refuse to work where another call is at work; without such locks (not POSIX), trust the user."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    with (out / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise MitrError(f"another mitr bench is at work in {out}: wait for it, or choose another folder") from None
-        yield
-
-
-def _shared(config: RunConfig, workers: int) -> RunConfig:
+def shared_among(config: RunConfig, workers: int) -> RunConfig:
     """Every process has its share of the cores and of the memory for text states."""
     threads = config.train.threads or max(1, (os.cpu_count() or 1) // workers)
     memory = max(config.text.memory_mb, STATES_MB // workers) if config.text.memory_mb else 0
     return replace(config, train=replace(config.train, threads=threads), text=replace(config.text, memory_mb=memory))
-
-
-def _perform(plan: Plan, out: Path, workers: int, quiet: bool) -> dict[str, JobResult]:
-    facts = {job.key: known for job in plan.jobs if (known := finished(job, out)) is not None}
-    left = [job for job in plan.jobs if job.key not in facts]
-    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
-    say = Console(stderr=True, quiet=quiet)
-    with Progress(*columns, TimeRemainingColumn(), console=say, disable=quiet) as progress:
-        task = progress.add_task("runs", total=len(plan.jobs), completed=len(facts))
-
-        def done(job: Job, what: JobResult) -> None:
-            facts[job.key] = what
-            progress.advance(task)
-            if what["status"] != "ok":
-                say.print(f"failed: {job.key}: {what['error']}", style="red", markup=False, highlight=False)
-                write_json(out / "runs" / f"{job.key}.failed.json", what)
-
-        try:
-            run_jobs(left, out, workers, done, perform)
-        except KeyboardInterrupt:
-            raise MitrError(f"interrupted; the same command goes on where it stopped in {out}") from None
-    return facts
-
-
-def _whole(plan: Plan, facts: dict[str, JobResult]) -> list[tuple[str, int, str, str]]:
-    """(entry, seed, protocol, training) for which every run succeeded, on all data sets; tables hold nothing else."""
-    found: dict[tuple[str, int, str, str], bool] = {}
-    for job in plan.jobs:
-        for check in job.checks:
-            key = (job.entry, job.seed, check.protocol, job.training)
-            found[key] = found.get(key, True) and facts[job.key]["status"] == "ok"
-    return [key for key, succeeded in found.items() if succeeded]
-
-
-def predictions_of(
-    plan: Plan, out: Path, data: str, entry: str, seed: int, protocol: str, training: str
-) -> pd.DataFrame:
-    """The predictions of one entry and seed under a protocol, of all of its runs together."""
-    wanted = (data, entry, seed, training)
-    parts = [
-        pd.read_parquet(predictions_path(out, job, check))
-        for job in plan.jobs
-        if (job.data_name, job.entry, job.seed, job.training) == wanted
-        for check in job.checks
-        if check.protocol == protocol
-    ]
-    return pd.concat(parts, ignore_index=True)
-
-
-def _tables(
-    plan: Plan, out: Path, data: str, entry: str, seed: int, protocol: str, training: str
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    scale = next(d.info.label_range for d in plan.datasets if d.info.name == data)
-    predictions = predictions_of(plan, out, data, entry, seed, protocol, training)
-    about: dict[str, Any] = {"data": data, "model": entry, "protocol": protocol, "training": training, "seed": seed}
-    bins = by_label_bin(predictions, scale)
-    return tidy(predictions, **about, label_range=scale), bins.assign(**about)
-
-
-def _comparisons(
-    plan: Plan, out: Path, whole: list[tuple[str, int, str, str]], results: pd.DataFrame, reference: str
-) -> pd.DataFrame:
-    """Every protocol's models beside each other; where the reference has no whole run, against the first that has."""
-    scale, names = plan.datasets[0].info.label_range, [data.info.name for data in plan.datasets]
-    tables = []
-    for protocol, training in dict.fromkeys((protocol, training) for _, _, protocol, training in whole):
-        stacked: dict[str, dict[int, pd.DataFrame]] = {}
-        for entry, seed in [(e, s) for e, s, p, t in whole if (p, t) == (protocol, training)]:
-            parts = [predictions_of(plan, out, name, entry, seed, protocol, training) for name in names]
-            if len(names) > 1:  # folds may call their samples alike
-                parts = [t.assign(id=name + "/" + t["id"]) for name, t in zip(names, parts, strict=True)]
-            stacked.setdefault(entry, {})[seed] = pd.concat(parts, ignore_index=True)
-        against = reference if reference in stacked else next(iter(stacked))
-        about: dict[str, Any] = {"protocol": protocol, "training": training, "label_range": scale, "reference": against}
-        tables.append(compare(stacked, results, **about))
-    return pd.concat(tables, ignore_index=True)
-
-
-def _coverage(plan: Plan, out: Path, facts: dict[str, JobResult]) -> pd.DataFrame:
-    """How often the intervals of each run hold the label, of the runs that have intervals."""
-    parts = []
-    for job in plan.jobs:
-        path = out / "runs" / job.key / FILE
-        if facts[job.key]["status"] != "ok" or not path.exists():
-            continue
-        intervals = Conformal.from_json(read_json(path)["intervals"], str(path))
-        for check in job.checks:
-            predictions = pd.read_parquet(predictions_path(out, job, check))
-            found = coverage_by_rate(predictions, intervals)
-            about = {"data": job.data_name, "model": job.entry, "protocol": check.protocol, "training": job.training}
-            parts.append(found.assign(**about, seed=job.seed))
-    columns = ["condition", "rate", "n", "coverage", "width", "low", "high"]
-    none = pd.DataFrame(columns=[*columns, "data", "model", "protocol", "training", "seed"])
-    return pd.concat(parts, ignore_index=True) if parts else none
-
-
-def _shapley(plan: Plan, facts: dict[str, JobResult]) -> pd.DataFrame:
-    """What each modality added, of the runs that see all conditions."""
-    rows = [
-        {"data": job.data_name, "model": job.entry, "training": job.training, "seed": job.seed, "modality": m} | entry
-        for job in plan.jobs
-        if facts[job.key]["status"] == "ok" and job.training == "one-model"
-        for m, entry in facts[job.key]["shapley"]["modalities"].items()
-    ]
-    columns = ["data", "model", "training", "seed", "modality", "mean", "mean_absolute", "share"]
-    return pd.DataFrame(rows, columns=columns)
 
 
 def _write_masks(plan: Plan, out: Path) -> None:
@@ -284,7 +163,7 @@ def _write_masks(plan: Plan, out: Path) -> None:
     text = next(iter(plan.entries.values())).text
     for data in plan.datasets:
         for protocol in plan.protocols:
-            path = out / "masks" / f"{slug(data.info.name)}-{protocol}.npz"
+            path = out / "masks" / f"{slug(data.info.name)}-{protocol.file_name}.npz"
             export_masks(data, protocol, "test", path, text, overwrite=True)
 
 
@@ -320,19 +199,3 @@ def _shown_facts(plan: Plan, jobs: list[JobResult], command: str | None) -> dict
         "Code": ", ".join(code) or "an installed package",
     }
     return facts | ({"Command": command} if command else {})
-
-
-def _described(job: Job) -> dict[str, Any]:
-    return {
-        "key": job.key,
-        "model": job.entry,
-        "data": job.data_name,
-        "seed": job.seed,
-        "training": job.training,
-        "protocols": [check.protocol for check in job.checks],
-    }
-
-
-def _write(path: Path, table: pd.DataFrame) -> None:
-    with replacing(path) as partial:
-        table.to_parquet(partial, index=False)

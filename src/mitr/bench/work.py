@@ -15,32 +15,32 @@ from mitr.evaluation.calibrating import FILE, calibrated, enough_clips
 from mitr.evaluation.predicting import predict_under
 from mitr.evaluation.shapley import shapley, summary
 from mitr.files import read_json, replacing, write_json
-from mitr.missing.protocols import PROTOCOLS, Condition
+from mitr.missing.protocols import Condition
 from mitr.models.network import Network
 from mitr.processes import JobResult
 from mitr.runs.history import read_history
 from mitr.training.train import resume, train
 
 
-def perform(job: Job, folder: Path) -> JobResult:
-    """Do what is left of a job; what it says is in `done.json` of its run folder."""
+def perform(job: Job, folder: Path, quiet: bool = True) -> JobResult:
+    """Do what is left of a job; its facts are in `done.json` of its run folder. `quiet` shows no progress."""
     place = folder / "runs" / job.key
     reset_peak_memory()
     dataset = Dataset(job.data)
     if place.exists() and not (place / "run.json").exists():
         shutil.rmtree(place)  # stopped before there was anything to go on with
     if (place / "run.json").exists():
-        run = resume(place, dataset, quiet=True)
+        run = resume(place, dataset, quiet=quiet)
     else:
-        run = train(dataset, place, job.config, quiet=True)
+        run = train(dataset, place, job.config, quiet=quiet)
     network = run.load_network()
-    tested = run.examples(dataset, "test", network)
+    tested = run.examples(dataset, job.split, network)
     for check in job.checks:
         path = predictions_path(folder, job, check)
         if not path.exists():
             _write(path, _predict(network, tested, check))
     earlier = read_json(place / "done.json") if (place / "done.json").exists() else {}
-    if enough_clips(dataset):
+    if _can_calibrate(dataset):
         calibrated(run, data=dataset, network=network)
     facts = {
         "status": "ok",
@@ -51,7 +51,7 @@ def perform(job: Job, folder: Path) -> JobResult:
         "train_seconds": round(sum(float(row["seconds"]) for row in read_history(place)), 1),
         "milliseconds_per_sample": round(milliseconds_per_sample(network, tested), 3),
         "peak_mb": max(filter(None, [peak_memory_mb(), earlier.get("peak_mb")]), default=None),
-        "checks": [check.protocol for check in job.checks],
+        "checks": [check.protocol.name for check in job.checks],
         "shapley": earlier.get("shapley") or summary(shapley(network, tested)),
         "git": None if run.info.git is None else asdict(run.info.git),
     }
@@ -65,19 +65,23 @@ def finished(job: Job, folder: Path) -> JobResult | None:
     if not path.exists() or not all(predictions_path(folder, job, check).exists() for check in job.checks):
         return None
     facts: JobResult = read_json(path)
-    calibrated_here = (path.parent / FILE).exists() or not enough_clips(Dataset(job.data))
+    calibrated_here = (path.parent / FILE).exists() or not _can_calibrate(Dataset(job.data))
     return facts if calibrated_here and "shapley" in facts else None
 
 
 def predictions_path(folder: Path, job: Job, check: Check) -> Path:
     """Where the predictions of a job under a protocol lie."""
-    return folder / "predictions" / f"{job.key}-{check.protocol}.parquet"
+    split = "" if job.split == "test" else f"-{job.split}"
+    return folder / "predictions" / f"{job.key}-{check.protocol.file_name}{split}.parquet"
 
 
 def conditions_of(dataset: Dataset, check: Check) -> list[Condition]:
     """The conditions of a protocol for a data set, those that the check names."""
-    found = PROTOCOLS[check.protocol].conditions(tuple(dataset.info.modalities), dataset.info.label_range)
-    return [c for c in found if check.conditions is None or c.name in check.conditions]
+    return [c for c in check.protocol.conditions_of(dataset) if check.conditions is None or c.name in check.conditions]
+
+
+def _can_calibrate(data: Dataset) -> bool:
+    return data.info.classes is None and enough_clips(data)
 
 
 def _predict(network: Network, examples: Examples, check: Check) -> pd.DataFrame:

@@ -20,6 +20,7 @@ def bench(
     *,
     models: str,
     protocol: str = "auilc",
+    rates: tuple[float, ...] | None = None,
     seeds: str = ",".join(map(str, PUBLISHED_SEEDS)),
     out: str,
     variants: str | None = None,
@@ -38,12 +39,13 @@ def bench(
     Args:
         data: folders of data sets, or of the folds of one.
         models: names, with commas between them, e.g. mitr-dnet,emt-dlfr,ridge.
-        protocol: names, with commas between them: auilc, mean, modality-rate, combinations, blocks.
+        protocol: names, with commas between them: complete, auilc, mean, modality-rate, combinations, blocks, rates.
+        rates: missing rates of the protocol rates, written as [0.0,0.5].
         seeds: seeds of the training runs, with commas between them.
         out: the folder for runs, masks, results and report.
         variants: a YAML file with further entries, name -> sections of options that differ; here a model's own
             options are set.
-        per_rate: protocol auilc trains one model per missing rate, as published.
+        per_rate: protocols auilc and rates train one model per missing rate, as published.
         reference: the model that the others are tested against; otherwise the first.
         jobs: processes at a time; 0 for one per core.
         text: the text encoder.
@@ -66,6 +68,7 @@ def bench(
         config=RunConfig(ModelConfig(), text, missing, normalize, train, imbalance),
         variants=read_variants(Path(variants)) if variants else None,
         per_rate=per_rate,
+        rates=rates,
         reference=reference,
         jobs=jobs,
         quiet=quiet,

@@ -120,7 +120,7 @@ def data_synth(
 def masks_export(
     data: str,
     *,
-    protocol: Literal["auilc", "mean", "modality-rate", "combinations", "blocks"],
+    protocol: Literal["complete", "auilc", "mean", "modality-rate", "combinations", "blocks"],
     out: str,
     split: Literal["train", "valid", "test"] = "test",
     text: TextConfig = TextConfig(),  # noqa: B008 (jsonargparse reads the defaults; nothing changes them)

@@ -1,5 +1,6 @@
 """Commands that train and evaluate."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,6 +10,8 @@ from mitr.errors import MitrError
 
 if TYPE_CHECKING:
     from mitr.runs.config import ModelConfig
+
+Protocols = Literal["complete", "auilc", "mean", "modality-rate", "combinations", "blocks", "rates"]
 
 
 def train_run(
@@ -69,7 +72,8 @@ def evaluate(
     run: str,
     *,
     data: str | None = None,
-    protocol: Literal["complete", "auilc", "mean"] = "complete",
+    protocol: Protocols | None = None,
+    rates: tuple[float, ...] | None = None,
     out: str,
     split: Literal["train", "valid", "test"] = "test",
     metrics: Literal["auto", "mosi", "sims", "general"] = "auto",
@@ -84,7 +88,8 @@ def evaluate(
     Args:
         run: the run folder.
         data: the data set's folder; otherwise the one that the run was trained on.
-        protocol: complete data; missing rates 0.0 to 1.0 with AUILC; or the mean over rates 0.0 to 0.9.
+        protocol: how the split is made incomplete (docs/protocols.md); otherwise complete, or rates if these are given.
+        rates: missing rates of the protocol rates, written as [0.0,0.5].
         out: the folder to make.
         split: the split to evaluate.
         metrics: the definitions to use; auto chooses by the label range.
@@ -102,6 +107,7 @@ def evaluate(
         data,
         out=out,
         protocol=protocol,
+        rates=rates,
         split=split,
         family=None if metrics == "auto" else metrics,
         intervals=intervals,
@@ -119,6 +125,7 @@ def robustness(
     data: str,
     *,
     out: str,
+    protocol: Protocols | None = None,
     per_rate: bool = False,
     seeds: tuple[int, ...] = PUBLISHED_SEEDS,
     rates: tuple[float, ...] | None = None,
@@ -130,6 +137,7 @@ def robustness(
     normalize: NormalizeConfig = NormalizeConfig(),  # noqa: B008
     train: TrainConfig = TrainConfig(),  # noqa: B008
     imbalance: ImbalanceConfig = ImbalanceConfig(),  # noqa: B008
+    jobs: int = 1,
     quiet: bool = False,
 ) -> None:
     """Train over several seeds and report how the model degrades as data go missing; stopped, it can be called again.
@@ -137,9 +145,10 @@ def robustness(
     Args:
         data: the data set's folder.
         out: the folder for runs, results and report.
+        protocol: how the split is made incomplete (docs/protocols.md); otherwise auilc, or rates if these are given.
         per_rate: one model per missing rate on the published masks, instead of one model for all rates.
         seeds: seeds of the training runs, written as [111,1111].
-        rates: missing rates, written as [0.0,0.5]; otherwise those of AUILC.
+        rates: missing rates of the protocol rates, written as [0.0,0.5].
         split: the split to report.
         metrics: the definitions to use; auto chooses by the label range.
         model: the model and its options.
@@ -148,6 +157,7 @@ def robustness(
         normalize: scaling of features.
         train: the training loop; its seed is replaced.
         imbalance: how rare labels are made to count.
+        jobs: processes at a time; 0 for one per core.
         quiet: show no progress.
     """
     from mitr.bench.robustness import robustness as run_robustness
@@ -159,11 +169,13 @@ def robustness(
             data,
             out,
             config,
+            protocol=protocol,
+            rates=rates,
             per_rate=per_rate,
             seeds=seeds,
-            rates=rates,
             split=split,
             family=None if metrics == "auto" else metrics,
+            jobs=jobs,
             quiet=quiet,
             command=command_line(),
         )
@@ -179,21 +191,22 @@ def _interrupted(folder: str) -> MitrError:
     return MitrError(f"interrupted; go on with: mitr train --resume {folder}")
 
 
-def _print_metrics(summary: dict[str, Any]) -> None:
-    """The metrics at each missing rate, and over them, of one evaluation or of several seeds (their means)."""
+def _print_metrics(summary: Mapping[str, Any]) -> None:
+    """The metrics in each condition, and over them, of one evaluation or of several seeds (their means)."""
     from rich.console import Console
     from rich.table import Table
 
     from mitr.evaluation.metrics import metric
 
-    rows = {f"{entry['rate']:.1f}": entry["metrics"] for entry in summary["by_rate"]}
+    on_rates = all(entry["axis"] == "rate" for entry in summary["by_rate"])
+    rows = {f"{e['rate']:g}" if on_rates else e["condition"]: e["metrics"] for e in summary["by_rate"]}
     if summary["auilc"]:
         rows["AUILC"] = {k: entry.get("published", entry) for k, entry in summary["auilc"].items()}
         rows["AUILC / range"] = {k: _divided(entry) for k, entry in summary["auilc"].items()}
     if summary["mean"]:
-        rows[f"mean to {summary['mean']['rates'][-1]:.1f}"] = summary["mean"]["metrics"]
+        rows[f"mean to {summary['mean']['rates'][-1]:g}" if on_rates else "mean"] = summary["mean"]["metrics"]
     keys = list(summary["by_rate"][0]["metrics"])
-    table = Table("rate", *(metric(key).label for key in keys))
+    table = Table("rate" if on_rates else "condition", *(metric(key).label for key in keys))
     for name, entries in rows.items():
         values = [entries[key].get("value", entries[key].get("mean")) for key in keys]
         table.add_row(name, *("–" if value is None else f"{value:.3f}" for value in values))

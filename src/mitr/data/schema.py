@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from mitr.data.scale import Scale
 from mitr.errors import MitrError
 
 SCHEMA_VERSION = 1
@@ -106,6 +107,11 @@ class DatasetInfo:
 
     def __post_init__(self) -> None:
         self.classes = None if self.classes is None else tuple(self.classes)  # JSON has lists
+
+    @property
+    def scale(self) -> Scale:
+        """The scale of the labels, with the family of metrics that it is usually measured with."""
+        return Scale.of(self.label_range, self.classes)
 
     def to_json(self) -> dict[str, object]:
         """A plain dictionary for `dataset.json`."""

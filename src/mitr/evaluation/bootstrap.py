@@ -1,47 +1,46 @@
-"""Percentile bootstrap over test samples, paired across missing rates."""
-
-from collections.abc import Sequence
+"""Percentile bootstrap over groups of test samples, paired across conditions."""
 
 import numpy as np
 
+from mitr.data.scale import Scale
 from mitr.errors import MitrError
+from mitr.evaluation.groups import Groups, generator_of
 from mitr.evaluation.metrics import Array, check_finite, measure
 
+RESAMPLES, LEVEL = 1000, 0.95
 CHUNK_VALUES = 2_000_000  # counts held at a time: 16 MB
 
 
 def bootstrap(
-    family: str,
+    scale: Scale,
     prediction: Array,
     truth: Array,
-    label_range: Sequence[float],
+    groups: Groups,
     *,
-    resamples: int = 1000,
+    resamples: int = RESAMPLES,
     seed: int = 0,
     chunk_values: int = CHUNK_VALUES,
 ) -> dict[str, Array]:
-    """Metrics on resamples of the samples, drawn with replacement; the same resamples serve every rate.
+    """Metrics on resamples of the groups, drawn with replacement; the same resamples serve every condition.
 
     Args:
-        family: `mosi`, `sims` or `general`.
-        prediction: (..., n) predictions; leading axes (rates) share the resamples, which pairs areas over
-            rates.
+        scale: of the labels.
+        prediction: (..., n) predictions; leading axes (conditions) share the resamples, which pairs areas and means.
         truth: (..., n) or (n,) labels.
-        label_range: lowest and highest label of the scale.
+        groups: of the n samples.
         resamples: R, how many resamples; at least 1.
-        seed: seed of the generator; no global state is touched.
-        chunk_values: about this many counts (8 bytes each) are held at a time; does not change the result.
+        seed: of the resamples; no global state is touched.
+        chunk_values: most counts (8 bytes each) held at a time; does not change the result.
 
     Returns:
         Metric key -> (..., R), NaN where a resample leaves the metric undefined.
 
     Raises:
-        MitrError: no samples, fewer than one resample, a value that is not finite, or an unknown family.
-
-    Samples count as independent, so sets with many clips of few speakers get intervals that are too narrow.
+        MitrError: no samples, fewer than one resample, or a value that is not finite.
 
     Source:
-        Efron and Tibshirani, An Introduction to the Bootstrap (1993), section 13.3.
+        Efron and Tibshirani, An Introduction to the Bootstrap (1993), section 13.3; whole groups: Field and Welsh,
+        Bootstrapping clustered data, JRSS B 69 (2007).
     """
     samples = prediction.shape[-1]
     if samples == 0:
@@ -49,18 +48,16 @@ def bootstrap(
     if resamples < 1:
         raise MitrError(f"the number of bootstrap resamples is {resamples}; it must be at least 1")
     check_finite(prediction, truth)
-    generator = np.random.default_rng(seed)
+    generator = generator_of(seed)
     rows = max(1, min(resamples, chunk_values // samples))
-    parts: list[dict[str, Array]] = []
+    chunks: list[dict[str, Array]] = []
     for start in range(0, resamples, rows):
-        size = min(rows, resamples - start)
-        drawn = generator.integers(0, samples, (size, samples)) + np.arange(size)[:, None] * samples
-        counts = np.bincount(drawn.ravel(), minlength=size * samples).reshape(size, samples)
-        parts.append(measure(family, prediction, truth, label_range, counts.astype(np.float64)))
-    return {key: np.concatenate([part[key] for part in parts], axis=-1) for key in parts[0]}
+        counts = groups.drawn(min(rows, resamples - start), generator)
+        chunks.append(measure(scale, prediction, truth, counts))
+    return {key: np.concatenate([chunk[key] for chunk in chunks], axis=-1) for key in chunks[0]}
 
 
-def interval(draws: Array, level: float = 0.95) -> tuple[Array, Array]:
+def interval(draws: Array, level: float = LEVEL) -> tuple[Array, Array]:
     """The central percentile interval over the last axis, leaving out undefined (NaN) draws.
 
     Args:

@@ -8,19 +8,24 @@ from mitr.config import TextConfig
 from mitr.data.normalize import Normalizer
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
-from mitr.missing.protocols import PROTOCOLS
+from mitr.missing.protocols import Protocol, protocol_named
 from mitr.missing.saved import SavedMasks, read_masks, write_masks
 from mitr.text.encoder import TextEncoder
 
 
 def export_masks(
-    data: Dataset | str | Path, protocol: str, split: str, path: Path, text: TextConfig, overwrite: bool = False
+    data: Dataset | str | Path,
+    protocol: Protocol | str,
+    split: str,
+    path: Path,
+    text: TextConfig,
+    overwrite: bool = False,
 ) -> SavedMasks:
     """Write the masks of a split under a protocol.
 
     Args:
         data: a store, or its folder.
-        protocol: a name of `PROTOCOLS`.
+        protocol: a protocol, or the name of a registered one.
         split: train, valid or test.
         path: the file to make.
         text: the encoder, whose tokens text masks are made for; not used where text is embeddings.
@@ -34,7 +39,7 @@ def export_masks(
     if path.exists() and not overwrite:
         raise MitrError(f"{path} exists already: choose another file, or pass --overwrite to replace it")
     dataset = data if isinstance(data, Dataset) else Dataset(data)
-    chosen = PROTOCOLS[protocol]
+    chosen = protocol if isinstance(protocol, Protocol) else protocol_named(protocol)
     if problems := chosen.problems(dataset, split):
         raise MitrError(f"{dataset.folder}: {'; '.join(problems)}")
     text_info = dataset.info.modalities.get("text")
@@ -44,12 +49,12 @@ def export_masks(
         encoder.check_vocabulary(text_info.tokenizer, str(dataset.folder))
     examples = Examples(dataset, dataset.indices(split), Normalizer({}), encoder)
     header = {
-        "protocol": protocol,
+        "protocol": chosen.name,
         "data": dataset.info.name,
         "split": split,
         "content_sha256": dataset.info.content_sha256,
         "text": encoder.identity["name"] if encoder else None,
     }
-    conditions = chosen.conditions(tuple(dataset.info.modalities), dataset.info.label_range)
+    conditions = chosen.conditions_of(dataset)
     write_masks(path, conditions, examples.ids, examples.extents(), header)
     return read_masks(path, examples.ids)

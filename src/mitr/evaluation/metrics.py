@@ -3,16 +3,16 @@
 Each metric is a function of sums over samples, so one call serves the value and all its bootstrap resamples.
 """
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mitr.data.scale import Scale
+from mitr.data.scale import ends_of as ends_of  # conformal.py reads it here
 from mitr.errors import MitrError
 
 Array = NDArray[np.float64]
-Range = tuple[float, float]
 Values = dict[str, "float | None"]
 
 
@@ -59,7 +59,6 @@ METRICS: dict[str, Metric] = {
     "f1_macro": Metric("F1 macro", False, "mean F1 of the classes that occur as label or prediction"),
 }
 
-FAMILIES = ("mosi", "sims", "general", "classes")
 _FLAT = 1e-6  # of the scale's width: a spread below float32 noise is a constant answer
 
 
@@ -76,72 +75,23 @@ def metric(key: str) -> Metric:
     raise MitrError(f"no metric is called {key!r}; there are {', '.join(METRICS)}")
 
 
-def family_of(label_range: Sequence[float], classes: Sequence[str] | None = None) -> str:
-    """The metric family of a label scale: `mosi` for (−3, 3), `sims` for (−1, 1), otherwise `general`; or `classes`.
-
-    Args:
-        label_range: lowest and highest label.
-        classes: names of the classes, where labels are their indices.
-
-    Raises:
-        MitrError: the range is not two finite numbers in rising order.
-    """
-    ends = ends_of(label_range)
-    if classes is not None:
-        return "classes"
-    return {(-3.0, 3.0): "mosi", (-1.0, 1.0): "sims"}.get(ends, "general")
+def metric_keys(scale: Scale) -> list[str]:
+    """The metrics of the scale's family in the order of tables."""
+    return list(measure(scale, np.zeros(1), np.zeros(1)))
 
 
-def chosen_family(asked: str | None, label_range: Sequence[float], classes: Sequence[str] | None) -> str:
-    """The metric family that a user asked for, or by default that of the labels.
-
-    Raises:
-        MitrError: it is not for labels of this kind.
-    """
-    family = family_of(label_range, classes)
-    if asked is not None and (asked == "classes") != (family == "classes"):
-        kind = "classes" if classes is not None else "numbers"
-        raise MitrError(f"the metrics {asked!r} are not for labels that are {kind}; leave the choice out")
-    return asked or family
-
-
-def ends_of(label_range: Sequence[float]) -> Range:
-    """The lowest and highest label of a scale as floats.
-
-    Raises:
-        MitrError: the range is not two finite numbers in rising order.
-    """
-    try:
-        low, high = (float(end) for end in label_range)
-    except (TypeError, ValueError):
-        raise MitrError(f"a label range is two numbers such as (-3, 3), not {label_range!r}") from None
-    if not (np.isfinite([low, high]).all() and low < high):
-        raise MitrError(f"a label range must rise from a finite lowest to a finite highest label, not {label_range!r}")
-    return low, high
-
-
-def metric_keys(family: str, label_range: Sequence[float]) -> list[str]:
-    """The metrics of a family in the order of tables.
-
-    Raises:
-        MitrError: an unknown family or an invalid range.
-    """
-    return list(measure(family, np.zeros(1), np.zeros(1), label_range))
-
-
-def compute(family: str, prediction: ArrayLike, truth: ArrayLike, label_range: Sequence[float]) -> Values:
-    """All metrics of a family over n samples, unrounded.
+def compute(scale: Scale, prediction: ArrayLike, truth: ArrayLike) -> Values:
+    """All metrics of the scale's family over n samples, unrounded.
 
     `general` is the MOSI set for any other scale: signs are taken around the middle of the range (0 for a
     symmetric one), and Acc-k rounds values clipped to the k integers inside the range (−2…2 gives `acc5`;
     left out where k < 2).
 
     Args:
-        family: `mosi`, `sims`, `general` or `classes`; see `family_of`.
+        scale: of the labels.
         prediction: (n,) predicted labels, label units (indices of classes). The order of the two matters: F1 is
             weighted by the truth.
         truth: (n,) labels, label units.
-        label_range: lowest and highest label of the scale.
 
     Returns:
         Key -> value. Shares and F1 lie in [0, 1], `corr` in [−1, 1], `mae` is in label units. None where a
@@ -149,7 +99,7 @@ def compute(family: str, prediction: ArrayLike, truth: ArrayLike, label_range: S
         scale's width) or of n < 2; `acc2_non0` and `f1_non0` if every label is neutral; everything if n = 0.
 
     Raises:
-        MitrError: a value is NaN or infinite, the shapes differ, or the family is unknown.
+        MitrError: a value is NaN or infinite, or the shapes differ.
 
     Source:
         MMSA's `MetricsTop`; MITR-DNet, section IV (MOSI: has-zero / non-zero; SIMS: clipped to ±1). Classes: as
@@ -161,7 +111,7 @@ def compute(family: str, prediction: ArrayLike, truth: ArrayLike, label_range: S
             f"predictions {predicted.shape} and labels {true.shape} must be two equally long rows of numbers"
         )
     check_finite(predicted, true)
-    return {key: defined(value) for key, value in measure(family, predicted, true, label_range).items()}
+    return {key: defined(value) for key, value in measure(scale, predicted, true).items()}
 
 
 def check_finite(prediction: Array, truth: Array) -> None:
@@ -181,29 +131,22 @@ def defined(value: Any) -> float | None:
     return number if np.isfinite(number) else None
 
 
-def measure(
-    family: str, prediction: Array, truth: Array, label_range: Sequence[float], counts: Array | None = None
-) -> dict[str, Array]:
-    """All metrics of a family over the last axis, NaN where undefined; `compute` says what they are.
+def measure(scale: Scale, prediction: Array, truth: Array, counts: Array | None = None) -> dict[str, Array]:
+    """All metrics of the scale's family over the last axis, NaN where undefined; `compute` says what they are.
 
     Args:
-        family: `mosi`, `sims`, `general` or `classes`.
+        scale: of the labels.
         prediction: (..., n) finite values.
         truth: (..., n) or (n,) finite values.
-        label_range: lowest and highest label of the scale.
         counts: (R, n), how often each of R resamples holds each sample; None counts each sample once.
 
     Returns:
         Key -> (...,), or (..., R) with `counts`.
-
-    Raises:
-        MitrError: an unknown family or an invalid range.
     """
-    low, high = ends_of(label_range)
-    flat = _FLAT * (high - low)
-    if family == "classes":
-        return _of_classes(prediction, truth, int(high) + 1, counts)
-    if family == "sims":
+    flat = _FLAT * scale.width
+    if scale.family == "classes":
+        return _of_classes(prediction, truth, int(scale.high) + 1, counts)
+    if scale.family == "sims":
         prediction, truth = np.clip(prediction, -1, 1), np.clip(truth, -1, 1)
         values = _regression(prediction, truth, flat, counts)
         values["acc2"] = _accuracy(_above(prediction, 0), _above(truth, 0), counts)
@@ -212,16 +155,14 @@ def measure(
         values["acc5"] = _accuracy(_above(prediction, *five), _above(truth, *five), counts)
         values["f1"] = _weighted_f1(prediction > 0, truth > 0, counts)
         return values
-    if family == "mosi":
-        middle, scales = 0.0, {"acc7": (-3.0, 3.0), "acc5": (-2.0, 2.0)}
-    elif family == "general":
-        middle, ends = (low + high) / 2, (float(np.ceil(low)), float(np.floor(high)))
-        classes = int(ends[1] - ends[0]) + 1
-        scales = {f"acc{classes}": ends} if classes > 1 else {}
+    if scale.family == "mosi":
+        middle, rounded = 0.0, {"acc7": (-3.0, 3.0), "acc5": (-2.0, 2.0)}
     else:
-        raise MitrError(f"no metric family is called {family!r}; choose one of {', '.join(FAMILIES)}")
+        middle, ends = scale.middle, (float(np.ceil(scale.low)), float(np.floor(scale.high)))
+        classes = int(ends[1] - ends[0]) + 1
+        rounded = {f"acc{classes}": ends} if classes > 1 else {}
     values = _regression(prediction, truth, flat, counts)
-    for key, ends in scales.items():
+    for key, ends in rounded.items():
         values[key] = _accuracy(np.round(np.clip(prediction, *ends)), np.round(np.clip(truth, *ends)), counts)
     non_zero = truth != middle
     pairs = {

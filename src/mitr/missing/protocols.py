@@ -4,11 +4,13 @@ A protocol says which conditions the test split is put in, how a model for them 
 `MissingConfig.validate`, on what of the validation split it is selected. The test split selects nothing.
 """
 
+import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from mitr.config import PUBLISHED_SEEDS, MissingConfig
+from mitr.data.scale import SIMS_ENDS, Scale
 from mitr.data.schema import MODALITIES
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
@@ -22,7 +24,8 @@ PLACES: tuple[Position, ...] = ("start", "middle", "end")
 GAP_AT_A_PLACE = 0.5
 MUCH, LITTLE = 0.8, 0.2  # unequal rates
 VALIDATION_RATE = 0.5  # of protocol B
-SIMS_SCALE = (-1.0, 1.0)  # whose papers take AUILC up to rate 0.5
+AREA, CHOSEN = "auilc", "rates"  # the area over published rates; rates that a user chooses
+CHOSEN_ABOUT = "Single steps are hidden at random at chosen rates, alike in all modalities, with the published masks."
 
 
 @dataclass(frozen=True)
@@ -51,20 +54,33 @@ class Protocol:
         name: its name.
         about: what is missing, in a sentence.
         source: who test so.
-        conditions: (modalities of the data set, its label range) -> the conditions.
+        conditions: (modalities of the data set, scale of its labels) -> the conditions.
         training: a run's options -> those of one model for all conditions; what the protocol fixes is replaced.
         modalities: how many with content it takes.
         steps: how many steps the longest sequence must have.
+        rates: those that a user chose, of the protocol `rates`; empty for all others.
     """
 
     letter: str
     name: str
     about: str
     source: str
-    conditions: Callable[[Collection[str], Sequence[float]], tuple[Condition, ...]]
+    conditions: Callable[[Collection[str], Scale], tuple[Condition, ...]] = field(compare=False)
     training: Callable[[MissingConfig], MissingConfig]
     modalities: int = 1
     steps: int = 1
+    rates: tuple[float, ...] = ()
+
+    @property
+    def file_name(self) -> str:
+        """Its name in names of files, which differs between chosen rates."""
+        if not self.rates:
+            return self.name
+        return f"{self.name}-{hashlib.sha256(repr(self.rates).encode()).hexdigest()[:8]}"
+
+    def conditions_of(self, data: Dataset) -> tuple[Condition, ...]:
+        """The conditions for the modalities and the scale of a data set."""
+        return self.conditions(tuple(data.info.modalities), data.info.scale)
 
     def problems(self, data: Dataset, split: str = "test") -> list[str]:
         """Why a split of the data set cannot serve the protocol, in sentences; empty if it can."""
@@ -89,37 +105,42 @@ def at_rates(rates: Sequence[float], seeds: tuple[int, int, int] = PUBLISHED_SEE
     )
 
 
-def rates_of(protocol: str, label_range: Sequence[float]) -> list[float]:
-    """The missing rates of a protocol: 0 for `complete`, 0 to 1 (CH-SIMS: 0.5) for `auilc`, 0 to .9 for `mean`.
-
-    Raises:
-        MitrError: the protocol is not one of these.
-    """
-    last = {"complete": 0, "mean": 9, "auilc": 5 if tuple(label_range) == SIMS_SCALE else 10}
-    if protocol not in last:
-        raise MitrError(f"there is no protocol {protocol!r}; choose complete, auilc or mean")
-    return [step / 10 for step in range(last[protocol] + 1)]
+def tenths(last: int) -> list[float]:
+    """Rates 0.0, 0.1 … up to `last` tenths."""
+    return [step / 10 for step in range(last + 1)]
 
 
-def _rates(protocol: str, modalities: Collection[str], label_range: Sequence[float]) -> tuple[Condition, ...]:
-    return at_rates(rates_of(protocol, label_range))
+def _complete(modalities: Collection[str], scale: Scale) -> tuple[Condition, ...]:
+    return at_rates([0.0])
 
 
-def _modality_rates(modalities: Collection[str], label_range: Sequence[float]) -> tuple[Condition, ...]:
+def _auilc(modalities: Collection[str], scale: Scale) -> tuple[Condition, ...]:
+    return at_rates(tenths(5 if scale.ends == SIMS_ENDS else 10))
+
+
+def _mean(modalities: Collection[str], scale: Scale) -> tuple[Condition, ...]:
+    return at_rates(tenths(9))
+
+
+def _chosen(rates: Sequence[float], modalities: Collection[str], scale: Scale) -> tuple[Condition, ...]:
+    return at_rates(rates)
+
+
+def _modality_rates(modalities: Collection[str], scale: Scale) -> tuple[Condition, ...]:
     return tuple(
         Condition(f"modality-rate={rate}", "modality-rate", rate, partial(schedules.at_modality_rate, rate=rate))
         for rate in MODALITY_RATES
     )
 
 
-def _combinations(modalities: Collection[str], label_range: Sequence[float]) -> tuple[Condition, ...]:
+def _combinations(modalities: Collection[str], scale: Scale) -> tuple[Condition, ...]:
     return tuple(
         Condition(f"available={'+'.join(subset)}", "available", None, partial(schedules.with_only, available=subset))
         for subset in schedules.subsets(modalities)
     )
 
 
-def _blocks(modalities: Collection[str], label_range: Sequence[float]) -> tuple[Condition, ...]:
+def _blocks(modalities: Collection[str], scale: Scale) -> tuple[Condition, ...]:
     names = [m for m in MODALITIES if m in modalities]
     where: dict[str, str | None] = {"all": None} | {m: m for m in names} if len(names) > 1 else {names[0]: names[0]}
     found = [_gap("random", rate, place, m) for place, m in where.items() for rate in GAPS]
@@ -156,12 +177,20 @@ PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol
     for protocol in (
         Protocol(
+            "0",
+            "complete",
+            "The test split as it is: nothing is removed.",
+            "reported beside incomplete data by all of the below",
+            _complete,
+            _as_given,
+        ),
+        Protocol(
             "A",
             "auilc",
             "Single steps are hidden at random, at the same rate in all modalities, with the published masks.",
             "TFR-Net (Yuan et al., ACM MM 2021), EMT-DLFR (Sun et al., TAFFC 2024), "
             "MITR-DNet (Wang et al., ICASSP 2025)",
-            partial(_rates, "auilc"),
+            _auilc,
             _as_given,
         ),
         Protocol(
@@ -169,7 +198,7 @@ PROTOCOLS: dict[str, Protocol] = {
             "mean",
             "The same masks at rates 0.0 to 0.9; one model, trained half on complete samples, answers all of them.",
             "LNLN (Zhang et al., NeurIPS 2024)",
-            partial(_rates, "mean"),
+            _mean,
             _half_complete,
         ),
         Protocol(
@@ -203,6 +232,40 @@ PROTOCOLS: dict[str, Protocol] = {
         ),
     )
 }
+
+
+def at_chosen_rates(rates: Sequence[float]) -> Protocol:
+    """The protocol `rates`: the published masks at the rates that a user chose.
+
+    Raises:
+        MitrError: no rate, one given twice, or one outside [0, 1].
+    """
+    rates = tuple(sorted(float(rate) for rate in rates))
+    if not rates or len(set(rates)) != len(rates):
+        raise MitrError(f"the rates {list(rates)} must be different from each other, and at least one")
+    if not all(0 <= rate <= 1 for rate in rates):
+        raise MitrError(f"the rates {list(rates)} must lie in [0, 1]")
+    return Protocol("R", CHOSEN, CHOSEN_ABOUT, "your own choice", partial(_chosen, rates), _as_given, rates=rates)
+
+
+def protocol_named(name: str, rates: Sequence[float] | None = None) -> Protocol:
+    """The protocol of a name; `rates` is the one at the given rates.
+
+    Raises:
+        MitrError: there is no such protocol, or `rates` and the given rates do not go together.
+    """
+    if name == CHOSEN and rates is not None:
+        return at_chosen_rates(rates)
+    if name == CHOSEN:
+        raise MitrError("the protocol rates needs the missing rates, such as --rates [0.0,0.5]")
+    if name not in PROTOCOLS:
+        raise MitrError(f"there is no protocol {name!r}; the protocols are {', '.join([*PROTOCOLS, CHOSEN])}")
+    return PROTOCOLS[name]
+
+
+def described(name: str) -> tuple[str, str]:
+    """Letter and sentence of a protocol of this name."""
+    return ("R", CHOSEN_ABOUT) if name == CHOSEN else (PROTOCOLS[name].letter, PROTOCOLS[name].about)
 
 
 def _longest(data: Dataset, split: str) -> dict[str, int]:

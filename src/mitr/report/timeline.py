@@ -9,7 +9,7 @@ import pandas as pd
 
 from mitr.files import replacing, write_json
 from mitr.prediction.answer import Prediction
-from mitr.report.plots import BLUE, GREY, MODALITY_COLOURS, SERIES, column_of
+from mitr.report.figure import BLUE, GREY, MODALITY_COLOURS, SERIES, column_of
 
 
 def write_timeline(answer: Prediction, folder: Path, stem: str) -> list[Path]:

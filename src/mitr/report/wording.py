@@ -6,12 +6,7 @@ from typing import Any
 from mitr.evaluation.metrics import metric
 
 UNDEFINED = "–"
-PROTOCOLS = {
-    "complete": "the test set as it is, with nothing removed",
-    "auilc": "the field's AUILC protocol: each metric as the area under its curve over the missing rates",
-    "rates": "the test set at chosen missing rates",
-    "mean": "the test set at several missing rates, and the mean over those up to 0.9",
-}
+RATE = "rate"  # the axis of missing rates; summaries of older versions name no axis and have this one
 
 
 def plain(value: float, decimals: int = 3) -> str:
@@ -65,6 +60,34 @@ def at_rate(rate: float) -> str:
     return "With nothing removed" if rate == 0 else f"At missing rate {compact(rate)}"
 
 
+def under(entry: Mapping[str, Any]) -> str:
+    """How a sentence about one condition begins."""
+    return at_rate(entry["rate"]) if entry.get("axis", RATE) == RATE else f"Under {entry['condition']}"
+
+
+def condition(entry: Mapping[str, Any]) -> str:
+    """A condition in a table: its missing rate, or its name."""
+    return compact(entry["rate"]) if entry.get("axis", RATE) == RATE else str(entry["condition"])
+
+
+def on_rates(summary: Mapping[str, Any]) -> bool:
+    """All conditions are missing rates."""
+    return all(entry.get("axis", RATE) == RATE for entry in summary["by_rate"])
+
+
+def averaged_over(summary: Mapping[str, Any]) -> str:
+    """The conditions that the mean of a summary is over, such as `missing rates 0–0.9`."""
+    mean = summary["mean"]
+    if on_rates(summary):
+        return f"missing rates {rates_span(mean['rates'])}"
+    return f"{len(mean['rates'])} conditions"
+
+
+def resampled(summary: Mapping[str, Any]) -> str:
+    """The groups of test samples that the bootstrap draws, such as `52 videos`."""
+    return f"{summary['groups']['count']} {summary['groups']['unit']}"
+
+
 def headline_keys(metrics: Mapping[str, Any]) -> list[str]:
     """The three metrics that a reader looks for first: MAE, Corr and the family's first Acc-2; those of classes."""
     if "mae" not in metrics:
@@ -79,11 +102,11 @@ def headline(summary: Mapping[str, Any]) -> list[str]:
         summary: the JSON of `Summary.to_json`.
     """
     first, last = summary["by_rate"][0], _last_with_evidence(summary)
-    where = at_rate(first["rate"])
+    where = under(first)
     level = per_cent(summary["level"])
     sentences = [f"{where}, over {summary['n']} test samples {labelled(summary)}, {_found(first['metrics'], level)}."]
     if last is not first:
-        sentences.append(f"{at_rate(last['rate'])}, {_found(last['metrics'], level)}.")
+        sentences.append(f"{under(last)}, {_found(last['metrics'], level)}.")
     if summary["mean"]:
         means = summary["mean"]["metrics"]
         listed = [
@@ -91,7 +114,7 @@ def headline(summary: Mapping[str, Any]) -> list[str]:
             f"{bounds(key, means[key]['low'], means[key]['high'])}".rstrip()
             for key in headline_keys(means)
         ]
-        sentences.append(f"Averaged over missing rates {rates_span(summary['mean']['rates'])}, {', '.join(listed)}.")
+        sentences.append(f"Averaged over {averaged_over(summary)}, {', '.join(listed)}.")
     return sentences
 
 
@@ -124,26 +147,28 @@ def headline_of_seeds(aggregate: Mapping[str, Any]) -> list[str]:
             f"{' %' if metric(key).percent else ''} {spread(key, entry['metrics'][key]['std'])}".rstrip()
             for key in headline_keys(entry["metrics"])
         ]
-        sentences.append(f"{at_rate(entry['rate'])}, {', '.join(found)}.")
+        sentences.append(f"{under(entry)}, {', '.join(found)}.")
     return sentences
 
 
 def answered_with_prior(summary: Mapping[str, Any]) -> str:
     """One sentence on the samples of which nothing was left; empty if there are none."""
-    there = [(entry["rate"], entry["all_missing"]) for entry in summary["by_rate"] if entry["all_missing"] > 0]
-    if not there:
+    blind = [entry for entry in summary["by_rate"] if entry["all_missing"] > 0]
+    if not blind:
         return ""
-    shares = ", ".join(f"{per_cent(share)} at rate {compact(rate)}" for rate, share in there)
+    at = "at rate" if on_rates(summary) else "under"
+    shares = ", ".join(f"{per_cent(entry['all_missing'])} {at} {condition(entry)}" for entry in blind)
     return f"Samples without any modality get the prior, one constant answer: {shares}."
 
 
-def undefined_as_zero(over: Mapping[str, Any]) -> str:
-    """One sentence on the correlations that count as 0 in sums over rates; empty if there are none."""
+def undefined_as_zero(summary: Mapping[str, Any]) -> str:
+    """One sentence on the correlations that count as 0 in sums over conditions; empty if there are none."""
+    over = summary["auilc"] or (summary["mean"] or {}).get("metrics", {})
     rates = over.get("corr", {}).get("undefined_as_zero", [])
     if not rates:
         return ""
-    listed = ", ".join(compact(rate) for rate in rates)
-    return f"Corr is undefined at rate {listed}, where every answer is the same; here it counts as 0."
+    listed = ", ".join(rate if isinstance(rate, str) else f"rate {compact(rate)}" for rate in rates)
+    return f"Corr is undefined at {listed}, where every answer is the same; here it counts as 0."
 
 
 def rates_span(rates: Sequence[float]) -> str:

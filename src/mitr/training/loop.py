@@ -21,7 +21,7 @@ from mitr.batches.examples import Examples
 from mitr.batches.sampler import LengthSortedBatches
 from mitr.batches.views import Batch, Targets, View, to_device
 from mitr.errors import MitrError
-from mitr.evaluation.metrics import compute, family_of
+from mitr.evaluation.metrics import compute
 from mitr.losses.imbalance import rarity
 from mitr.missing import schedules
 from mitr.missing.schedules import Masks
@@ -125,12 +125,11 @@ class Trainer:
         MAE and Corr, or F1 and UA of classes; also the loss, if it selects.
         """
         by_view: dict[str, list[float]] = defaultdict(list)
-        scale = self.valid_set.data.info.label_range
-        family = family_of(scale, self.valid_set.data.info.classes)
+        scale = self.valid_set.data.info.scale
         known = np.isfinite(self.valid_set.labels)
         for masks in self.valid_masks.values():
             predictions, total = self._predict_valid(masks)
-            values = compute(family, predictions[known], self.valid_set.labels[known], scale)
+            values = compute(scale, predictions[known], self.valid_set.labels[known])
             for name, key in SHOWN.items():
                 if key in values:
                     by_view[name].append(values[key] or 0.0)  # Corr of a constant prediction is undefined: 0

@@ -1,7 +1,6 @@
 """The optimiser: groups of parameters with their rates and decays, the schedule of the rates, and a step."""
 
 import math
-from typing import Any
 
 import torch
 
@@ -9,7 +8,7 @@ from mitr.config import TrainConfig
 from mitr.models.network import Network
 
 
-def parameter_groups(network: Network, config: TrainConfig) -> list[dict[str, Any]]:
+def parameter_groups(network: Network, config: TrainConfig) -> list[dict[str, object]]:
     """The optimiser's groups, as published: text encoder with and without decay, audio, vision, the rest.
 
     `full_lr` of a group is its rate before the schedule.

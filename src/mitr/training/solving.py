@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from mitr.batches.examples import Examples
-from mitr.evaluation.metrics import compute, family_of
+from mitr.evaluation.metrics import compute
 from mitr.missing import schedules
 from mitr.missing.schedules import Masks
 from mitr.models.network import Network
@@ -64,6 +64,6 @@ def _features(network: Network, examples: Examples, masks: Masks) -> np.ndarray:
 
 
 def _scores(valid: Examples, predictions: list[np.ndarray]) -> dict[str, float]:
-    scale, known = valid.data.info.label_range, np.isfinite(valid.labels)
-    scores = [compute(family_of(scale), p[known], valid.labels[known], scale) for p in predictions]
+    scale, known = valid.data.info.scale, np.isfinite(valid.labels)
+    scores = [compute(scale, p[known], valid.labels[known]) for p in predictions]
     return {name: float(np.mean([values[name] or 0.0 for values in scores])) for name in ("mae", "corr")}

@@ -1,7 +1,7 @@
-"""The report of a benchmark: one table a protocol as HTML, Markdown and LaTeX, and its curves as PNG and SVG."""
+"""The report of a plan's runs: one model under a protocol with its spread, several models beside each other."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,112 +9,126 @@ import numpy as np
 import pandas as pd
 
 from mitr.evaluation.metrics import metric
-from mitr.evaluation.results import headline_of
-from mitr.files import replacing
-from mitr.missing.protocols import PROTOCOLS
-from mitr.report import plots, wording
-from mitr.report.html import render
+from mitr.evaluation.summary import SUMS, headline_of
+from mitr.missing.protocols import described
+from mitr.report import curves, wording
+from mitr.report.one_model import Entry, seeds_method, seeds_sections, subtitle
+from mitr.report.page import Block, Figure, Paragraph, Report, Section, write_page, write_tables
+from mitr.report.tables import Table
 
 SHOWN = ("mae", "corr", "acc7", "acc5", "acc3", "acc2", "acc2_has0", "acc2_non0", "f1_has0", "f1_non0", "f1")
+METHOD = (
+    "All models got the same data, masks and seeds, and the same options but for what a variant changes, and were "
+    "selected on the validation split. Intervals and tests take the test samples as drawn at random in whole videos, "
+    "where there are enough of them, otherwise in clips; they do not show how much another training seed would change, "
+    "which the standard deviation does."
+)
+Row = dict[str, Any]
+Pair = tuple[str, str]  # protocol and training
 
 
 @dataclass(frozen=True)
-class BenchTables:
-    """What a benchmark found, as its report needs it.
+class Findings:
+    """The tables of a plan, as its report needs them.
 
     Attributes:
-        results: the tidy table (`mitr.evaluation.results.tidy`).
-        bins: the table by label (`by_label_bin`), with `data, model, protocol, training, seed`.
-        comparisons: one row per protocol, training and model (`mitr.bench.compare.compare`).
+        results: the tidy table (`mitr.evaluation.table.tidy`).
         jobs: what each run was and cost, or its error.
+        comparisons: one row per protocol, training and model (`mitr.bench.compare.compare`); or None.
+        bins: the table by label (`by_label_bin`), with `data, model, protocol, training, seed`; or None.
         coverage: per protocol, training, model and condition what share of the labels the intervals hold; or None.
         shapley: per protocol, training and model what each modality was worth; or None.
+        aggregates: (protocol, training) -> the summary over seeds, of a plan of one model on one data set.
     """
 
     results: pd.DataFrame
-    bins: pd.DataFrame
-    comparisons: pd.DataFrame
     jobs: Sequence[Mapping[str, Any]]
+    comparisons: pd.DataFrame | None = None
+    bins: pd.DataFrame | None = None
     coverage: pd.DataFrame | None = None
     shapley: pd.DataFrame | None = None
+    aggregates: Mapping[Pair, Entry] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table in words.
-
-    Attributes:
-        caption: what its numbers are.
-        head: headings.
-        rows: cells of a row, each a value and a note below it.
-        best: per column the rows whose value is the best; empty for columns that are not ranked.
-    """
-
-    caption: str
-    head: Sequence[str]
-    rows: Sequence[Sequence[tuple[str, str]]]
-    best: Mapping[int, Sequence[int]] = field(default_factory=dict)
-
-
-def write_bench_report(
+def write_plan_report(
     folder: Path,
-    found: BenchTables,
+    found: Findings,
     *,
     title: str,
     facts: Mapping[str, str],
+    family: str,
     warnings: Sequence[str] = (),
     synthetic: bool = False,
-    family: str,
 ) -> Path:
-    """Write `report.html`, `tables.md`, `tables.tex`, and per protocol and axis a picture as PNG and SVG.
+    """Write `report.html`, `tables.md`, `tables.tex`, and the pictures as PNG (of models over conditions also as SVG).
 
     Args:
-        folder: of the benchmark.
+        folder: of the plan.
         found: what to report.
         title: heading of the page.
         facts: name -> value for "How this was made".
+        family: of the metrics.
         warnings: sentences to show above the results.
         synthetic: the data are made up; the page says so in its first line.
-        family: of the metrics.
 
     Returns:
         The path of `report.html`.
     """
-    keys = shown_keys(found.results)
-    pictures: dict[str, bytes] = {}
-    sections = []
-    for part in _sections(found):
-        drawn = _pictures(folder, found.results, part)
-        pictures |= drawn
-        sections.append(part | {"pictures": list(drawn), "table": comparison_table(found, part, keys)})
-    costs, failed = cost_table(found.jobs), [job for job in found.jobs if job["status"] != "ok"]
-    page = render(
-        "bench.html",
-        keys,
-        pictures,
+    sections, headings = [], []
+    for pair, aggregate in found.aggregates.items():
+        headings.append(_heading(*pair))
+        sections += _one_model(pair, aggregate, prefixed=len(found.aggregates) > 1)
+    for part in [] if found.aggregates else _parts(found):
+        headings.append(part["heading"])
+        sections.append(_models(folder, found, part))
+    for name, table in (
+        ("Error by label", bins_table(found.bins)),
+        ("Prediction intervals", coverage_table(found.coverage)),
+        ("What each modality is worth", shapley_table(found.shapley, family)),
+        ("What it costs", cost_table(found.jobs)),
+        ("Runs that failed", failures_table(found.jobs)),
+    ):
+        sections += [Section(name, [table])] if table is not None else []
+    alone = list(found.aggregates.values())
+    tested = subtitle(alone[0]) if len(alone) == 1 else ", ".join(headings)
+    several = [seeds_method(aggregate) for aggregate in alone]
+    report = Report(
         title=title,
+        subtitle=f"{_count(len(found.jobs), 'training run')} · {tested}",
+        sections=sections,
+        method=several[0] if several else METHOD,
+        family=family,
+        keys=shown_keys(found.results),
         facts=facts,
         warnings=warnings,
         synthetic=synthetic,
-        family=family,
-        sections=sections,
-        bins=bins_table(found),
-        costs=costs,
-        failed=failed,
-        coverage=coverage_table(found.coverage),
-        shapley=shapley_table(found.shapley),
-        runs=len(found.jobs),
     )
-    tables = [(section["heading"], section["table"]) for section in sections] + [("What it costs", costs)]
-    tables += [("Error by label", t) for t in [bins_table(found)] if t]
-    tables += [("Intervals", t) for t in [coverage_table(found.coverage)] if t]
-    tables += [("What each modality is worth", t) for t in [shapley_table(found.shapley)] if t]
-    _text(
-        folder / "tables.md", "\n\n".join([f"# {_md(title)}", *(f"## {h}\n\n{markdown(t)}" for h, t in tables)]) + "\n"
-    )
-    _text(folder / "tables.tex", "\n\n".join(latex(t) for _, t in tables) + "\n")
-    _text(folder / "report.html", page)
-    return folder / "report.html"
+    write_tables(folder, report)
+    return write_page(folder, report)
+
+
+def _one_model(pair: Pair, aggregate: Entry, prefixed: bool) -> list[Section]:
+    """The sections of one model, the first under the protocol's name; `prefixed` pictures have that name too."""
+    first, *others = seeds_sections(aggregate)
+    prefix = f"{'-'.join(pair)}-" if prefixed else ""
+    return [
+        replace(section, blocks=[_named(block, prefix) for block in section.blocks])
+        for section in [replace(first, heading=_heading(*pair)), *others]
+    ]
+
+
+def _named(block: Block, prefix: str) -> Block:
+    return replace(block, name=f"{prefix}{block.name}") if isinstance(block, Figure) else block
+
+
+def _models(folder: Path, found: Findings, part: Row) -> Section:
+    """Models beside each other under one protocol."""
+    blocks: list[Block] = [Paragraph(part["about"], soft=True), Paragraph(" ".join(part["sentences"]))]
+    blocks.append(comparison_table(found, part, shown_keys(found.results)))
+    alt = "Metrics of each model in each condition"
+    caption = "MAE, Corr and Acc-2 of each model, mean over runs. The vertical axes do not start at 0."
+    drawn = _pictures(folder, found.results, part)
+    return Section(part["heading"], [*blocks, *(Figure(name, png, alt, caption) for name, png in drawn.items())])
 
 
 def shown_keys(results: pd.DataFrame) -> list[str]:
@@ -123,7 +137,7 @@ def shown_keys(results: pd.DataFrame) -> list[str]:
     return [key for key in SHOWN if key in there] + [key for key in there if key not in SHOWN]
 
 
-def comparison_table(found: BenchTables, part: Mapping[str, Any], keys: Sequence[str]) -> Table:
+def comparison_table(found: Findings, part: Mapping[str, Any], keys: Sequence[str]) -> Table:
     """Models under one protocol, the lowest MAE first: mean ± standard deviation over runs, interval, test, rank."""
     protocol, training = part["protocol"], part["training"]
     rows = part["comparison"]
@@ -178,12 +192,18 @@ def cost_table(jobs: Sequence[Mapping[str, Any]]) -> Table:
     return Table(caption, ["Model", "Parameters", "Training s", "Prediction ms", "Peak MB"], rows)
 
 
-def bins_table(found: BenchTables) -> Table | None:
+def failures_table(jobs: Sequence[Mapping[str, Any]]) -> Table | None:
+    """The runs that failed, with their errors; None where none did."""
+    rows = [[(str(job["key"]), ""), (str(job["error"]), "")] for job in jobs if job["status"] != "ok"]
+    return Table("Called again, the same command tries them again.", ["Run", "Error"], rows) if rows else None
+
+
+def bins_table(bins: pd.DataFrame | None) -> Table | None:
     """MAE per label bin, a model, under the first protocol, over all its conditions."""
-    if found.bins.empty:
+    if bins is None or bins.empty:
         return None
-    first = found.bins.iloc[0]
-    part = found.bins[(found.bins["protocol"] == first["protocol"]) & (found.bins["training"] == first["training"])]
+    first = bins.iloc[0]
+    part = bins[(bins["protocol"] == first["protocol"]) & (bins["training"] == first["training"])]
     centres = part.groupby("bin")["centre"].first().sort_values().index.tolist()
     totals = part.assign(mae=part["mae"] * part["n"], bias=part["bias"] * part["n"])
     sums = totals.groupby(["model", "bin"])[["mae", "bias", "n"]].sum()
@@ -231,10 +251,11 @@ def coverage_table(coverage: pd.DataFrame | None) -> Table | None:
     return Table(caption, head, rows)
 
 
-def shapley_table(shapley: pd.DataFrame | None) -> Table | None:
+def shapley_table(shapley: pd.DataFrame | None, family: str) -> Table | None:
     """Mean absolute Shapley value of each modality, a model, on complete data."""
     if shapley is None or shapley.empty:
         return None
+    units = "in units of the predicted class's probability" if family == "classes" else "in label units"
     modalities = list(dict.fromkeys(shapley["modality"]))
     means = shapley.groupby(["model", "modality"], sort=False)[["mean_absolute", "share"]].mean()
     rows = []
@@ -243,56 +264,30 @@ def shapley_table(shapley: pd.DataFrame | None) -> Table | None:
         cells = [(wording.plain(v["mean_absolute"]), wording.per_cent(v["share"])) for v in there]
         rows.append([(str(model), ""), *cells])
     caption = (
-        "Mean absolute Shapley value of each modality in label units on the complete test split, and its share; the "
+        f"Mean absolute Shapley value of each modality {units} on the complete test split, and its share; the "
         "value of a set of modalities is the prediction with only these shown."
     )
     return Table(caption, ["Model", *modalities], rows)
 
 
-def markdown(table: Table) -> str:
-    """A table in Markdown, the best values in bold."""
-
-    def written(row: int, column: int, value: str, note: str) -> str:
-        shown = f"**{_md(value)}**" if row in table.best.get(column, ()) else _md(value)
-        return f"{shown} {_md(note)}".strip()
-
-    lines = [f"| {' | '.join(_md(name) for name in table.head)} |", "|" + "---|" * len(table.head)]
-    for i, row in enumerate(table.rows):
-        lines.append(f"| {' | '.join(written(i, j, *cell) for j, cell in enumerate(row))} |")
-    return "\n".join([*lines, "", _md(table.caption)])
-
-
-def latex(table: Table) -> str:
-    """A table for LaTeX with booktabs; the best values in bold, notes left out of all but MAE and Corr."""
-    lines = [r"\begin{table}", r"\centering", rf"\caption{{{_tex(table.caption)}}}"]
-    lines += [rf"\begin{{tabular}}{{l{'r' * (len(table.head) - 1)}}}", r"\toprule"]
-    lines += [" & ".join(_tex(name) for name in table.head) + r" \\", r"\midrule"]
-    for i, row in enumerate(table.rows):
-        cells = []
-        for j, (value, note) in enumerate(row):
-            shown = rf"\textbf{{{_tex(value)}}}" if i in table.best.get(j, ()) else _tex(value)
-            spread = note.split(" [")[0] if note.startswith("±") else ""
-            cells.append(f"{shown} {_tex(spread)}".strip())
-        lines.append(" & ".join(cells) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"])
-
-
-def _sections(found: BenchTables) -> list[dict[str, Any]]:
-    parts = []
+def _parts(found: Findings) -> list[Row]:
+    parts: list[Row] = []
+    if found.comparisons is None:
+        return parts
     for (protocol, training), rows in found.comparisons.groupby(["protocol", "training"], sort=False):
-        ordered: list[dict[str, Any]] = rows.sort_values("mae", kind="stable").to_dict("records")  # type: ignore[assignment]
+        ordered: list[Row] = rows.sort_values("mae", kind="stable").to_dict("records")  # type: ignore[assignment]
         first = ordered[0]
         of = "Area under the metric over rates (AUILC)" if first["headline"] == "AUILC" else "Mean over conditions"
         here = found.results[(found.results["protocol"] == protocol) & (found.results["training"] == training)]
         runs = len(here[["data", "seed"]].drop_duplicates())
         about = {"protocol": str(protocol), "training": str(training), "comparison": ordered, "of": of, "runs": runs}
         about |= {name: first[name] for name in ("clusters", "conditions", "reference")}
-        about |= {"heading": _heading(str(protocol), str(training)), "about": PROTOCOLS[str(protocol)].about}
+        about |= {"heading": _heading(str(protocol), str(training)), "about": described(str(protocol))[1]}
         parts.append(about | {"sentences": _sentences(ordered)})
     return parts
 
 
-def _sentences(rows: Sequence[dict[str, Any]]) -> list[str]:
+def _sentences(rows: Sequence[Row]) -> list[str]:
     """Who is first by MAE and by Corr, and which differences to the reference are more than chance."""
     by_corr = max(rows, key=lambda row: row["corr"])
     first = rows[0]
@@ -316,23 +311,21 @@ def _sentences(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 def _heading(protocol: str, training: str) -> str:
     one = "" if training == "one-model" else ", one model per rate"
-    return f"{PROTOCOLS[protocol].letter} {protocol}{one}"
+    return f"{described(protocol)[0]} {protocol}{one}"
 
 
 def _pictures(folder: Path, results: pd.DataFrame, part: Mapping[str, Any]) -> dict[str, bytes]:
     here = results[(results["protocol"] == part["protocol"]) & (results["training"] == part["training"])]
-    here = here[~here["condition"].isin(["AUILC", "mean"])]
+    here = here[~here["condition"].isin(SUMS)]
     drawn = {}
     for axis in dict.fromkeys(here["axis"]):
         name = "-".join([part["protocol"], *([] if part["training"] == "one-model" else ["per-rate"]), str(axis)])
         table = here[here["axis"] == axis]
-        drawn[name] = plots.models_over_conditions(table, folder / f"{name}.svg")
-        with replacing(folder / f"{name}.png") as partial:
-            partial.write_bytes(drawn[name])
+        drawn[name] = curves.models_over_conditions(table, folder / f"{name}.svg")
     return drawn
 
 
-def _difference(row: dict[str, Any]) -> tuple[str, str]:
+def _difference(row: Row) -> tuple[str, str]:
     if np.isnan(row["difference"]):
         return "–", "reference"
     sign = "+" if row["difference"] > 0 else ""
@@ -359,27 +352,3 @@ def _count(number: int, what: str) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _md(text: str) -> str:
-    escaped = "".join(f"\\{c}" if c in "\\|<*_`" else c for c in text)
-    return " ".join(escaped.split())
-
-
-def _tex(text: str) -> str:
-    special = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", ">": "$>$"}
-    escaped = "".join(special.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
-    for sign, command in {
-        "±": r"$\pm$",
-        "−": "$-$",
-        "↓": r"$\downarrow$",
-        "↑": r"$\uparrow$",
-        "Δ": r"$\Delta$",
-    }.items():
-        escaped = escaped.replace(sign, command)
-    return escaped.replace("–", "--").replace("<", "$<$").replace("\N{NO-BREAK SPACE}", "~")
-
-
-def _text(path: Path, text: str) -> None:
-    with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8")

@@ -5,33 +5,37 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from mitr.bench.bins import by_label_bin
 from mitr.bench.compare import compare
-from mitr.errors import MitrError
-from mitr.evaluation.results import by_label_bin, tidy
-from mitr.report import plots
-from mitr.report.bench import BenchTables, Table, latex, markdown, shown_keys, write_bench_report
+from mitr.data.scale import Scale
+from mitr.evaluation.summary import OBSERVED, summarise
+from mitr.evaluation.table import tidy
+from mitr.report.plan import Findings, shown_keys, write_plan_report
+from report.made import over_seeds
 
-RANGE = (-3.0, 3.0)
+MOSI = Scale.of((-3, 3))
 LABELS = [-3.0, -1.0, 0.0, 1.0, 2.0, 3.0]
 SHIFT = {"mitr-dnet": 0.5, "my <b>model</b> $x_1": 0.25, "mean": 1.0}  # every prediction is off by this much
 
 
 def predictions(model: str, seed: int) -> pd.DataFrame:
     off = SHIFT[model] + 0.1 * seed
-    about = {"label": LABELS, "prediction": [label - off for label in LABELS]}
+    about = {"label": LABELS, "prediction": [label - off for label in LABELS], "all_missing": False}
+    about |= dict.fromkeys(OBSERVED, 1.0)
     ids = [f"c{i}" for i in range(len(LABELS))]
     parts = [pd.DataFrame({"id": ids, "condition": f"rate-{r}", "axis": "rate", "rate": r} | about) for r in (0.0, 1.0)]
     return pd.concat(parts, ignore_index=True)
 
 
 @pytest.fixture(scope="module")
-def found() -> BenchTables:
+def found() -> Findings:
     tables = {model: {seed: predictions(model, seed) for seed in (0, 1)} for model in SHIFT}
     about = {"data": "d", "protocol": "auilc", "training": "one-model"}
     kinds = [(model, seed, table) for model, seeds in tables.items() for seed, table in seeds.items()]
-    results = pd.concat([tidy(t, model=m, seed=s, label_range=RANGE, **about) for m, s, t in kinds], ignore_index=True)
-    bins = pd.concat([by_label_bin(t, RANGE).assign(model=m, seed=s, **about) for m, s, t in kinds], ignore_index=True)
-    options = {"protocol": "auilc", "training": "one-model", "label_range": RANGE, "reference": "mitr-dnet"}
+    summaries = [(m, s, summarise(t, protocol="auilc", scale=MOSI, resamples=5)) for m, s, t in kinds]
+    results = pd.concat([tidy(x, data="d", model=m, seed=s, run=f"{m}{s}") for m, s, x in summaries], ignore_index=True)
+    bins = pd.concat([by_label_bin(t, MOSI).assign(model=m, seed=s, **about) for m, s, t in kinds], ignore_index=True)
+    options = {"protocol": "auilc", "training": "one-model", "scale": MOSI, "reference": "mitr-dnet"}
     cost = {"parameters": 1234, "train_seconds": 2.0, "milliseconds_per_sample": 0.5, "peak_mb": 100.0}
     jobs = [{"key": f"{m}{s}", "model": m, "status": "ok"} | cost for m, s, _ in kinds]
     jobs.append({"key": "broken", "model": "wild", "status": "failed", "error": "the loss is <nan>"})
@@ -39,13 +43,13 @@ def found() -> BenchTables:
     coverage = coverage.assign(model="mean", protocol="auilc", training="one-model")
     shapley = pd.DataFrame({"model": "mean", "modality": ["text", "audio"], "mean_absolute": [0.3, 0.1]})
     shapley = shapley.assign(share=[0.75, 0.25])
-    return BenchTables(results, bins, compare(tables, results, **options), jobs, coverage, shapley)
+    return Findings(results, jobs, compare(tables, results, **options), bins, coverage, shapley)
 
 
 @pytest.fixture(scope="module")
-def folder(found: BenchTables, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(found: Findings, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("report")
-    write_bench_report(place, found, title="A & B", facts={"Data": "d"}, warnings=["careful"], family="mosi")
+    write_plan_report(place, found, title="A & B", facts={"Data": "d"}, warnings=["careful"], family="mosi")
     return place
 
 
@@ -78,7 +82,7 @@ def test_the_page_escapes_names_and_names_failures(folder: Path) -> None:
     assert "my &lt;b&gt;model&lt;/b&gt; $x_1" in page
     assert "<b>model</b>" not in page
     assert "the loss is &lt;nan&gt;" in page
-    for words in ("careful", "A &amp; B", "Intervals", "What each modality is worth", "1,234", "lowest MAE"):
+    for words in ("careful", "A &amp; B", "Prediction intervals", "What each modality is worth", "1,234", "lowest MAE"):
         assert words in page
 
 
@@ -88,25 +92,31 @@ def test_coverage_and_shapley_are_shares_in_per_cent(folder: Path) -> None:
     assert "| mean | 0.300 75 % | 0.100 25 % |" in text
 
 
-def test_latex_escapes_and_bolds() -> None:
-    table = Table("50 % of a_b ± 1", ["Model", "MAE ↓"], [[("x_1 & y", ""), ("0.5", "± 0.1 [0, 1]")]], {1: [0]})
-    text = latex(table)
-    assert r"\caption{50 \% of a\_b $\pm$ 1}" in text
-    assert r"x\_1 \& y & \textbf{0.5} $\pm$ 0.1 \\" in text
-    assert markdown(table).splitlines()[2] == r"| x\_1 & y | **0.5** ± 0.1 [0, 1] |"
-
-
-def test_mae_and_corr_come_first(found: BenchTables) -> None:
+def test_mae_and_corr_come_first(found: Findings) -> None:
     assert shown_keys(found.results)[:2] == ["mae", "corr"]
 
 
-def test_conditions_without_a_number_are_columns_of_dots() -> None:
-    rows = [
-        {"model": m, "condition": c, "rate": float("nan"), "metric": k, "value": 0.5}
-        for m in ("a", "b")
-        for c in ("text", "text+audio")
-        for k in ("mae", "corr", "acc2_has0")
-    ]
-    assert plots.models_over_conditions(pd.DataFrame(rows)).startswith(b"\x89PNG")
-    with pytest.raises(MitrError, match="nothing to draw"):
-        plots.models_over_conditions(pd.DataFrame(rows)[:0])
+def test_one_model_has_its_spread_and_its_curves(tmp_path: Path, found: Findings) -> None:
+    one = {("auilc", "one-model"): over_seeds((1, 2))}
+    jobs = [job for job in found.jobs if job["model"] == "mean"]
+    path = write_plan_report(
+        tmp_path, Findings(found.results, jobs, aggregates=one), title="t", facts={}, family="mosi", synthetic=True
+    )
+    assert {p.name for p in tmp_path.iterdir()} == {
+        "report.html", "tables.md", "tables.tex", "robustness.png", "observed.png",
+    }  # fmt: skip
+    page = path.read_text()
+    for words in ("SYNTHETIC DATA", "A auilc", "Each seed", "Over all missing rates", "What it costs"):
+        assert words in page
+    mae = over_seeds((1, 2))["mean"]["metrics"]["mae"]
+    assert "| MAE ↓ | " in (tmp_path / "tables.md").read_text().replace("\N{NO-BREAK SPACE}", " ")
+    assert f"{mae['mean']:.3f} ± {mae['std']:.3f}" in (tmp_path / "tables.md").read_text()
+
+
+def test_pictures_of_one_model_under_several_protocols_keep_apart(tmp_path: Path, found: Findings) -> None:
+    both = {("auilc", "one-model"): over_seeds((1, 2)), ("auilc", "per-rate"): over_seeds((1, 2))}
+    write_plan_report(
+        tmp_path, Findings(found.results, found.jobs, aggregates=both), title="t", facts={}, family="mosi"
+    )
+    assert {"auilc-one-model-robustness.png", "auilc-per-rate-robustness.png"} <= {p.name for p in tmp_path.iterdir()}
+    assert "A auilc, one model per rate" in (tmp_path / "report.html").read_text()

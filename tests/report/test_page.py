@@ -5,10 +5,12 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from mitr.report.html import write_evaluation_report, write_robustness_report
-from report.made import history, of_classes, over_seeds, predictions, summary, summary_of_classes
+from mitr.report.one_model import run_method, run_sections, seeds_method, seeds_sections, subtitle
+from mitr.report.page import Report, write_page
+from report.made import history, of_classes, over_seeds, predictions, subsets, summary, summary_of_classes
 
 NASTY = "<script>alert('x')</script> & \"quoted\""
 
@@ -49,19 +51,22 @@ def read(path: Path) -> Page:
     return page
 
 
+def write_run(
+    folder: Path, value: dict, table: pd.DataFrame, title: str = "t", about: dict | None = None, **more
+) -> Path:
+    """The report of one run."""
+    report = Report(
+        title, subtitle(value), run_sections(value, table, **more), run_method(value), value["family"],
+        list(value["by_rate"][0]["metrics"]), **(about or {}),
+    )  # fmt: skip
+    return write_page(folder, report)
+
+
 @pytest.fixture(scope="module")
 def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("evaluation")
-    return write_evaluation_report(
-        folder,
-        title=f"Made {NASTY}",
-        summary_json=summary(),
-        predictions=predictions(),
-        history=history(),
-        facts={"Data": NASTY, NASTY: "{{ 7 * 7 }}"},
-        warnings=[NASTY, "second"],
-        synthetic=True,
-    )
+    about = {"facts": {"Data": NASTY, NASTY: "{{ 7 * 7 }}"}, "warnings": [NASTY, "second"], "synthetic": True}
+    return write_run(folder, summary(), predictions(), f"Made {NASTY}", about, history=history())
 
 
 def test_files(evaluation: Path) -> None:
@@ -99,7 +104,7 @@ def test_numbers_are_those_of_the_summary(evaluation: Path) -> None:
     assert f"{100 * area['value']:.2f}" in page.text
     assert f"[{100 * area['divided_low']:.1f}, {100 * area['divided_high']:.1f}]" in page.text
     assert f"{value['mean']['metrics']['mae']['value']:.3f}" in page.text
-    assert "Mean over rates 0–0.5" in page.text
+    assert "Mean over missing rates 0–0.5" in page.text
     assert "100 % at rate 1" in page.text  # answered with the prior
     assert "Corr is undefined at rate 1, where every answer is the same; here it counts as 0." in page.text
     assert "not divided by the range" in page.text
@@ -112,7 +117,7 @@ def test_a_modality_that_nobody_has_needs_no_column(evaluation: Path) -> None:
 
 def test_one_rate_without_history(tmp_path: Path) -> None:
     table = predictions(rates=(0.0,))
-    path = write_evaluation_report(tmp_path / "new", title="t", summary_json=summary(table), predictions=table)
+    path = write_run(tmp_path / "new", summary(table), table)
     assert {path.name for path in path.parent.iterdir()} == {"report.html", "predictions.png"}
     page = read(path)
     assert "SYNTHETIC" not in page.text
@@ -122,7 +127,7 @@ def test_one_rate_without_history(tmp_path: Path) -> None:
 
 def test_classes(tmp_path: Path) -> None:
     value, names = summary_of_classes(), (NASTY, "calm", "$x_1$")
-    path = write_evaluation_report(tmp_path, title="t", summary_json=value, predictions=of_classes(), classes=names)
+    path = write_run(tmp_path, value, of_classes(), classes=names)
     page = read(path)
     assert f"0 {NASTY}, 1 calm, 2 $x_1$." in page.text
     assert "labelled with 3 classes" in page.text
@@ -136,7 +141,7 @@ def test_classes(tmp_path: Path) -> None:
 
 def test_nothing_defined_still_makes_a_page(tmp_path: Path) -> None:
     table = predictions(rates=(1.0,), n=1).assign(label=0.0)
-    page = read(write_evaluation_report(tmp_path, title="t", summary_json=summary(table), predictions=table))
+    page = read(write_run(tmp_path, summary(table), table))
     assert "their correlation with the labels is undefined" in page.text
     assert "None" not in page.text
     assert "nan" not in page.text
@@ -145,7 +150,10 @@ def test_nothing_defined_still_makes_a_page(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seeds", [(1,), (1, 2, 3)])
 def test_robustness_report(tmp_path: Path, seeds: tuple[int, ...]) -> None:
     value = over_seeds(seeds)
-    path = write_robustness_report(tmp_path, title=NASTY, aggregate_json=value, facts={"Data": "made"})
+    keys = list(value["by_rate"][0]["metrics"])
+    sections = seeds_sections(value)
+    report = Report(NASTY, subtitle(value), sections, seeds_method(value), "mosi", keys, {"Data": "made"})
+    path = write_page(tmp_path, report)
     assert {path.name for path in tmp_path.iterdir()} == {"report.html", "robustness.png", "observed.png"}
     page = read(path)
     mae = value["by_rate"][1]["metrics"]["mae"]
@@ -157,3 +165,23 @@ def test_robustness_report(tmp_path: Path, seeds: tuple[int, ...]) -> None:
     for index in range(len(seeds)):
         assert f"{value['mean']['metrics']['mae']['values'][index]:.3f}" in page.text
     assert "None" not in page.text
+
+
+def test_conditions_without_a_rate_are_named(tmp_path: Path) -> None:
+    table = subsets()
+    value = summary(table)
+    page = read(write_run(tmp_path, value, table))
+    assert "protocol C2, combinations" in page.text
+    for words in ("Every condition", "Under available=text,", "Averaged over 3 conditions", "available=text+audio"):
+        assert words in page.text
+    for words in ("AUILC", "issing rate", "None", "nan"):
+        assert words not in page.text
+
+
+def test_the_groups_of_the_intervals_are_named(tmp_path: Path) -> None:
+    table = predictions()
+    page = read(write_run(tmp_path, summary(table), table))
+    assert "from 20 resamples of the 40 clips of the test samples." in page.text
+    table["id"] = [f"v{int(name.removeprefix('clip')) % 12}$_${name}" for name in table["id"]]
+    page = read(write_run(tmp_path, summary(table), table))
+    assert "from 20 resamples of the 12 videos of the test samples: the clips of a video" in page.text
