@@ -105,6 +105,19 @@ def test_a_benchmark_of_it_runs_in_other_processes(site: Path, tmp_path: Path) -
     assert "failed" not in said
 
 
+def test_a_protocol_of_another_package_tests_a_run_and_a_benchmark(site: Path, tmp_path: Path) -> None:
+    data, run = str(tmp_path / "data"), str(tmp_path / "run")
+    mitr(site, "data", "synth", "--out", data, "--train", "40", "--valid", "24", "--test", "24")
+    mitr(site, "train", data, "--out", run, "--model.name", "ridge", *QUICK)
+    mitr(site, "evaluate", run, "--protocol", "mute", "--out", str(tmp_path / "report"), "--quiet")
+    stored = json.loads((tmp_path / "report" / "metrics.json").read_text(encoding="utf-8"))
+    assert stored["protocol"] == "mute"
+    assert [entry["condition"] for entry in stored["by_rate"]] == ["sound", "mute"]
+    words = ("--models", "ridge", "--protocol", "mitr_tiny.mute:MUTE", "--seeds", "1", "--jobs", "1")
+    mitr(site, "bench", data, *words, "--out", str(tmp_path / "bench"), *QUICK)
+    assert "mitr_tiny.mute:MUTE" in (tmp_path / "bench" / "results.csv").read_text(encoding="utf-8")
+
+
 def test_a_clip_is_predicted_by_it(site: Path, tmp_path: Path, talks_data: object) -> None:
     folder, run = str(talks_data.folder), str(tmp_path / "run")  # type: ignore[attr-defined]
     mitr(site, "train", folder, "--out", run, "--model.name", "tiny", "--text.finetune", "false", *QUICK)

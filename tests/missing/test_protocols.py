@@ -8,21 +8,19 @@ from dataclasses import fields
 from itertools import combinations
 from pathlib import Path
 from types import ModuleType
-from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mitr.commands import data as commands
 from mitr.config import PUBLISHED_SEEDS, MissingConfig
 from mitr.data.scale import Scale
 from mitr.data.schema import MODALITIES, DatasetInfo, Modality, Source
 from mitr.data.store import Dataset, Sample, write_store
 from mitr.errors import MitrError
 from mitr.missing import masks, schedules
-from mitr.missing.protocols import PROTOCOLS, Condition, at_chosen_rates, at_rates, protocol_named
+from mitr.missing.protocols import PROTOCOLS, Condition, at_chosen_rates, at_rates, described, protocol_named
 from mitr.missing.schedules import Extent, Masks
 from waiting import LONGEST
 
@@ -99,7 +97,6 @@ class TestEveryProtocol:
             "complete": "0", "auilc": "A", "mean": "B", "modality-rate": "C1", "combinations": "C2", "blocks": "D",
         }  # fmt: skip
         assert all(name == protocol.name for name, protocol in PROTOCOLS.items())
-        assert get_args(get_type_hints(commands.masks_export)["protocol"]) == tuple(PROTOCOLS)
 
     def test_how_many_conditions(self) -> None:
         for modalities, counts in {ALL: (1, 11, 10, 7, 7, 35), ALL[:2]: (1, 11, 10, 7, 3, 26)}.items():
@@ -165,6 +162,15 @@ class TestChosenRates:
     def test_an_unknown_name_is_told_the_known_ones(self) -> None:
         with pytest.raises(MitrError, match=r"no protocol 'other'; the protocols are complete, auilc.*blocks, rates"):
             protocol_named("other")
+
+    def test_one_of_another_module_bears_the_name_that_was_used(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(schedules, "OURS", PROTOCOLS["blocks"], raising=False)
+        protocol = protocol_named("mitr.missing.schedules:OURS")
+        assert protocol.name == "mitr.missing.schedules:OURS"
+        assert protocol.file_name == "mitr.missing.schedules-OURS"
+        assert described(protocol.name) == described("blocks")
+        with pytest.raises(MitrError, match=r"must be a mitr\.missing\.protocols\.Protocol, not <function at_rate"):
+            protocol_named("mitr.missing.schedules:at_rate")
 
 
 class TestModalityRates:

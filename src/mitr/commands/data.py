@@ -120,7 +120,7 @@ def data_synth(
 def masks_export(
     data: str,
     *,
-    protocol: Literal["complete", "auilc", "mean", "modality-rate", "combinations", "blocks"],
+    protocol: str,
     out: str,
     split: Literal["train", "valid", "test"] = "test",
     text: TextConfig = TextConfig(),  # noqa: B008 (jsonargparse reads the defaults; nothing changes them)
@@ -130,7 +130,8 @@ def masks_export(
 
     Args:
         data: the data set's folder.
-        protocol: how test data are made incomplete (docs/protocols.md).
+        protocol: how test data are made incomplete: complete, auilc, mean, modality-rate, combinations, blocks
+            (docs/protocols.md), that of an installed package, or module:NAME.
         out: the file to make.
         split: the split.
         text: the text encoder, for whose tokens the masks of text are made.
