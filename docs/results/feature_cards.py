@@ -14,7 +14,8 @@ What `mitr extract` and `mitr predict` compute, column by column; rendered from 
 
 def page() -> str:
     """The page as Markdown."""
-    cards = [card_of(extractor_of(name), f"## {extractor_of(name).modality.capitalize()}:") for name in EXTRACTORS]
+    extractors = [extractor_of(name) for name in EXTRACTORS.places]
+    cards = [card_of(extractor, f"## {extractor.modality.capitalize()}:") for extractor in extractors]
     return "\n".join([HEAD, *cards])
 
 

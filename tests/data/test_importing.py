@@ -135,6 +135,7 @@ def test_an_error_while_writing_leaves_nothing(tmp_path: Path, monkeypatch: pyte
     ("name", "content", "match"),
     [
         ("a.npz", b"PK\x03\x04", "zip archive"),
+        ("b.pkl", b"PK\x03\x04", "zip archive"),
         ("a.txt", b"hello", "no format that mitr knows"),
         ("a.pkl", b"hello", "a.pkl"),
         ("a", None, "does not exist"),

@@ -14,7 +14,6 @@ from made import options
 from made_clips import tone, write_clip
 from mitr.api import train
 from mitr.data.store import Dataset
-from mitr.media import registry
 from mitr.media.cache import Cache
 from mitr.media.dataset.extracting import extract
 from mitr.media.options import FeatureConfig, MediaConfig
@@ -38,12 +37,10 @@ def folder_of(place: Path) -> Path:
 
 def test_the_example_extracts_trains_and_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = dict(re.findall(r"<!-- tested: (.*?) -->\n```python\n(.*?)```", PAGE.read_text(), re.DOTALL))
-    assert list(blocks) == ["loudness.py", "extractor entry"]
+    assert list(blocks) == ["loudness.py"]
     (tmp_path / "loudness.py").write_text(blocks["loudness.py"])
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(registry, "EXTRACTORS", dict(registry.EXTRACTORS))
-    exec(blocks["extractor entry"], {})
-    config = MediaConfig(features=FeatureConfig(audio="loudness", vision="none"))
+    config = MediaConfig(features=FeatureConfig(audio="loudness:LOUDNESS", vision="none"))
     found = extract(folder_of(tmp_path / "clips"), tmp_path / "data", config, jobs=1, cache=tmp_path / "c", quiet=True)
     assert found.broken == {}
     data = Dataset(tmp_path / "data")

@@ -49,8 +49,8 @@ RECIPES = {
 
 @pytest.fixture(autouse=True)
 def known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry.EXTRACTORS, "level", f"{__name__}:LEVEL")
-    monkeypatch.setitem(registry.EXTRACTORS, "light", f"{__name__}:LIGHT")
+    monkeypatch.setitem(registry.EXTRACTORS.places, "level", f"{__name__}:LEVEL")
+    monkeypatch.setitem(registry.EXTRACTORS.places, "light", f"{__name__}:LIGHT")
     found = {"level": LEVEL, "light": LIGHT}
     monkeypatch.setattr(registry, "extractor_of", lambda name, modality=None: found[name])
 

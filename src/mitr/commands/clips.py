@@ -36,7 +36,7 @@ def features_list(extractor: str | None = None) -> None:
     """Print the feature extractors, or what every column of one is.
 
     Args:
-        extractor: its name; without it, all are listed.
+        extractor: its name, or module:NAME of one's own; without it, all are listed.
     """
     from rich.console import Console
     from rich.markdown import Markdown
@@ -47,9 +47,13 @@ def features_list(extractor: str | None = None) -> None:
     if extractor is not None:
         Console().print(Markdown(card_of(extractor_of(extractor))))
         return
-    for name in EXTRACTORS:
-        described = extractor_of(name)
-        print(f"{name:<12} {described.modality:<7} {len(described.columns):>3} columns  {described.about}")
+    for name in EXTRACTORS.names():
+        try:
+            listed = extractor_of(name)
+        except MitrError as error:  # one that cannot be imported hides no other
+            print(f"{name:<12} {error}")
+        else:
+            print(f"{name:<12} {listed.modality:<7} {len(listed.columns):>3} columns  {listed.about}")
 
 
 def extract(

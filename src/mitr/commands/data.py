@@ -16,12 +16,13 @@ def data_import(
     text: Literal["auto", "ids", "embeddings", "raw"] = "auto",
     tokenizer: str | None = None,
     task: Literal["auto", "regression", "classification"] = "auto",
+    reader: str | None = None,
     overwrite: bool = False,
 ) -> None:
     """Turn an MMSA-style pickle, or a label.csv with features, into a data set.
 
     Args:
-        source: a .pkl file, a folder with label.csv, or that file.
+        source: a .pkl file, a folder with label.csv, or that file; or what the reader of an installed package knows.
         out: the folder to make.
         splits: a CSV with the columns id,mode that puts each sample in train, valid or test, or leaves it out: unused.
         name: a short name for tables and titles.
@@ -29,6 +30,8 @@ def data_import(
         text: which representation of text to keep.
         tokenizer: the vocabulary of the token ids, e.g. bert-base-chinese; otherwise inferred.
         task: what the labels are, numbers on a scale or classes; auto takes names in a label.csv as classes.
+        reader: the reader of the format: mmsa, label_csv, that of an installed package, or module:NAME of one's own;
+            otherwise the one that knows the source.
         overwrite: replace the folder if it exists.
     """
     from mitr.data.importing import import_dataset
@@ -43,20 +46,22 @@ def data_import(
         text=text,
         tokenizer=tokenizer,
         task=task,
+        reader=reader,
         overwrite=overwrite,
     )
     print_inspection(inspect(Path(out)))
 
 
-def data_inspect(source: str) -> None:
+def data_inspect(source: str, *, reader: str | None = None) -> None:
     """Print splits, widths, lengths, labels, what is missing, what was cleaned, and warnings.
 
     Args:
         source: a data set's folder, or anything that `mitr data import` reads.
+        reader: the reader of the format, as for `mitr data import`.
     """
     from mitr.data.inspecting import inspect, print_inspection
 
-    print_inspection(inspect(Path(source)))
+    print_inspection(inspect(Path(source), reader))
 
 
 def data_verify(file: str) -> None:
@@ -114,7 +119,7 @@ def data_synth(
 def masks_export(
     data: str,
     *,
-    protocol: Literal["complete", "auilc", "mean", "modality-rate", "combinations", "blocks"],
+    protocol: str,
     out: str,
     split: Literal["train", "valid", "test"] = "test",
     text: TextConfig = TextConfig(),  # noqa: B008 (jsonargparse reads the defaults; nothing changes them)
@@ -124,7 +129,8 @@ def masks_export(
 
     Args:
         data: the data set's folder.
-        protocol: how test data are made incomplete (docs/protocols.md).
+        protocol: how test data are made incomplete: complete, auilc, mean, modality-rate, combinations, blocks
+            (docs/protocols.md), that of an installed package, or module:NAME.
         out: the file to make.
         split: the split.
         text: the text encoder, for whose tokens the masks of text are made.

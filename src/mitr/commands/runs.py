@@ -11,8 +11,6 @@ from mitr.errors import MitrError
 if TYPE_CHECKING:
     from mitr.runs.config import ModelConfig
 
-Protocols = Literal["complete", "auilc", "mean", "modality-rate", "combinations", "blocks", "rates"]
-
 
 def train_run(
     data: str | None = None,
@@ -74,7 +72,7 @@ def evaluate(
     run: str,
     *,
     data: str | None = None,
-    protocol: Protocols | None = None,
+    protocol: str | None = None,
     rates: tuple[float, ...] | None = None,
     out: str,
     split: Literal["train", "valid", "test"] = "test",
@@ -90,7 +88,9 @@ def evaluate(
     Args:
         run: the run folder.
         data: the data set's folder; otherwise the one that the run was trained on.
-        protocol: how the split is made incomplete (docs/protocols.md); otherwise complete, or rates if these are given.
+        protocol: how the split is made incomplete: complete, auilc, mean, modality-rate, combinations, blocks, rates
+            (docs/protocols.md), that of an installed package, or module:NAME; otherwise complete, or rates if
+            these are given.
         rates: missing rates of the protocol rates, written as [0.0,0.5].
         out: the folder to make.
         split: the split to evaluate.
@@ -127,7 +127,7 @@ def robustness(
     data: str,
     *,
     out: str,
-    protocol: Protocols | None = None,
+    protocol: str | None = None,
     per_rate: bool = False,
     seeds: tuple[int, ...] = PUBLISHED_SEEDS,
     rates: tuple[float, ...] | None = None,
@@ -147,7 +147,9 @@ def robustness(
     Args:
         data: the data set's folder.
         out: the folder for runs, results and report.
-        protocol: how the split is made incomplete (docs/protocols.md); otherwise auilc, or rates if these are given.
+        protocol: how the split is made incomplete: complete, auilc, mean, modality-rate, combinations, blocks, rates
+            (docs/protocols.md), that of an installed package, or module:NAME; otherwise auilc, or rates if
+            these are given.
         per_rate: one model per missing rate on the published masks, instead of one model for all rates.
         seeds: seeds of the training runs, written as [111,1111].
         rates: missing rates of the protocol rates, written as [0.0,0.5].

@@ -1,7 +1,7 @@
 """A source that was read and checked but not yet cleaned, and how it is written into a store."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +11,7 @@ import numpy as np
 from mitr.data.cleaning import Tally, clean_features, clean_ids
 from mitr.data.schema import MODALITIES, DatasetInfo, Modality
 from mitr.data.store import Sample, write_store
+from mitr.errors import MitrError
 
 
 class RawSteps(NamedTuple):
@@ -30,16 +31,17 @@ class Draft:
     """A source on its way into a store, in the source's order.
 
     Args:
-        format: `mmsa` or `label_csv`.
         modalities: name -> Modality, for every modality of the source.
         ids, splits, labels, raw_text: N entries each; a label is None where it is not known.
         steps: row -> modality -> its steps; a modality without an entry is absent.
         modality_labels: modality -> N labels.
         notes: what the user should know of the source.
         classes: names of the classes, where labels are their indices.
+
+    Raises:
+        MitrError: these lists are not all of N entries.
     """
 
-    format: str
     modalities: dict[str, Modality]
     ids: list[str]
     splits: list[str]
@@ -49,6 +51,14 @@ class Draft:
     modality_labels: dict[str, list[float | None]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     classes: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        lists: dict[str, Sequence[object]] = {"splits": self.splits, "labels": self.labels, "raw_text": self.raw_text}
+        lists |= {f"labels of {m}": labels for m, labels in self.modality_labels.items()}
+        sizes = {name: len(entries) for name, entries in ({"ids": self.ids} | lists).items()}
+        if len(set(sizes.values())) > 1:
+            listed = ", ".join(f"{name} {size}" for name, size in sizes.items())
+            raise MitrError(f"a draft needs one entry a sample in each of its lists; it has: {listed}")
 
     def keep(self, rows: list[int]) -> "Draft":
         """Only these rows of the source."""

@@ -1,21 +1,17 @@
 """From a source of any readable format into a store."""
 
-import hashlib
 import math
 from pathlib import Path
 
 from mitr.data.classes import TaskChoice
 from mitr.data.draft import Draft, write_draft
-from mitr.data.label_csv import files_of, read_label_csv
-from mitr.data.mmsa import TextChoice, read_mmsa
+from mitr.data.readers import ReadOptions, TextChoice, reader_for, reader_of
 from mitr.data.schema import DatasetInfo, Source
 from mitr.data.store import Dataset
 from mitr.data.tables import UNUSED, read_splits
 from mitr.data.verifying import KNOWN_SHA256, LABEL_RANGES
 from mitr.errors import MitrError
-from mitr.files import new_folder, sha256
-
-READABLE = "a feature pickle in MMSA's layout (.pkl), or a folder with label.csv and features/<modality>.npz"
+from mitr.files import new_folder
 
 
 def import_dataset(
@@ -28,12 +24,13 @@ def import_dataset(
     text: TextChoice = "auto",
     tokenizer: str | None = None,
     task: TaskChoice = "auto",
+    reader: str | None = None,
     overwrite: bool = False,
 ) -> Dataset:
     """Turn a source into a store, whole or not at all, in the source's order.
 
     Args:
-        source: a feature pickle in MMSA's layout, a folder with `label.csv`, or that file.
+        source: a feature pickle in MMSA's layout, a folder with `label.csv`, or that file; or what a plugin reads.
         out: folder of the store.
         splits: a CSV `id,mode` that replaces the source's splits; samples of mode `unused` are left out.
         name: name of the data set; the source's name by default.
@@ -44,23 +41,27 @@ def import_dataset(
         tokenizer: vocabulary of token ids, a Hugging Face name.
         task: what the labels are: numbers on a scale (`regression`), or classes (`classification`: a pickle's
             `classification_labels`); `auto` takes a label.csv whose labels are names as classes.
+        reader: name of the reader (`mitr.data.readers`), or `module:NAME`; None: the one that knows the source.
         overwrite: replace `out` if it exists.
 
     Returns:
-        The opened store. `info.source.sha256` is the pickle's; for a folder it is that of the lines
-        `<sha256>  <file name>` of its files.
+        The opened store. `info.source.format` is the reader's name. `info.source.sha256` is the pickle's; for a folder
+        it is that of the lines `<sha256>  <file name>` of its files.
 
     Raises:
         MitrError: the source cannot be read or does not fit together; nothing is left at `out`.
     """
     source, out = Path(source), Path(out)
-    kind = _detect(source)
+    if (source / "dataset.json").is_file() and not (source / "label.csv").is_file():
+        raise MitrError(f"{source} is a mitr data set already; no import is needed")
+    if reader is None:
+        reader = reader_for(source)
+    elif not source.exists():
+        raise MitrError(f"{source} does not exist")
+    chosen = reader_of(reader)
     with new_folder(out, "dataset.json", overwrite) as folder:
-        digest = sha256(source) if kind == "mmsa" else _digest(files_of(source))
-        if kind == "mmsa":
-            draft = read_mmsa(source, text, tokenizer, digest, task)
-        else:
-            draft = read_label_csv(source, text, modes=splits is None, task=task)
+        digest = chosen.digest(source)
+        draft = chosen.read(source, ReadOptions(text, tokenizer, task, splits is None, digest))
         if splits is not None:
             draft = split_anew(draft, Path(splits))
         if not draft.modalities or not draft.ids:
@@ -71,35 +72,10 @@ def import_dataset(
             name=name or title,
             label_range=label_range_of(draft, label_range, digest),
             modalities={},
-            source=Source(source.resolve().name, kind, digest),
+            source=Source(source.resolve().name, reader, digest),
         )
         write_draft(draft, folder, info)
     return Dataset(out)
-
-
-def _detect(source: Path) -> str:
-    if source.is_dir():
-        if (source / "label.csv").is_file():
-            return "label_csv"
-        if (source / "dataset.json").is_file():
-            raise MitrError(f"{source} is a mitr data set already; no import is needed")
-        raise MitrError(f"{source} has no label.csv; mitr reads {READABLE}")
-    if not source.is_file():
-        raise MitrError(f"{source} does not exist; mitr reads {READABLE}")
-    if source.suffix == ".csv":
-        return "label_csv"
-    with source.open("rb") as file:
-        start = file.read(4)
-    if start[:2] == b"PK":
-        raise MitrError(f"{source} is a zip archive (npz, PyTorch or other); mitr reads {READABLE}")
-    if source.suffix in (".pkl", ".pickle", ".p") or start[:1] == b"\x80":
-        return "mmsa"
-    raise MitrError(f"{source} is of no format that mitr knows; it reads {READABLE}")
-
-
-def _digest(files: list[Path]) -> str:
-    lines = "".join(f"{sha256(path)}  {path.name}\n" for path in files)
-    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def split_anew(draft: Draft, splits: Path) -> Draft:

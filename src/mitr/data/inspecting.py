@@ -93,8 +93,12 @@ class Inspection:
         return asdict(self)
 
 
-def inspect(path: Path) -> Inspection:
+def inspect(path: Path, reader: str | None = None) -> Inspection:
     """Look through a store, or a source that `import_dataset` can read (into a temporary folder).
+
+    Args:
+        path: the store, or the source.
+        reader: name of the reader of the source; None: the one that knows it.
 
     Raises:
         MitrError: `path` is neither.
@@ -103,7 +107,7 @@ def inspect(path: Path) -> Inspection:
     if (path / "dataset.json").is_file():
         return _inspect(Dataset(path))
     with tempfile.TemporaryDirectory(prefix="mitr-inspect-") as folder:
-        return _inspect(import_dataset(path, Path(folder) / "store"))
+        return _inspect(import_dataset(path, Path(folder) / "store", reader=reader))
 
 
 def _inspect(dataset: Dataset) -> Inspection:

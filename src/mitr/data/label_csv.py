@@ -13,7 +13,7 @@ import numpy as np
 
 from mitr.data.classes import TaskChoice, class_index, classes_of, is_blank, number
 from mitr.data.draft import Draft, RawSteps
-from mitr.data.mmsa import TextChoice
+from mitr.data.readers import Reader, ReadOptions, TextChoice, digest_of_files
 from mitr.data.schema import MODALITIES, Modality
 from mitr.data.tables import read_mode, read_table
 from mitr.errors import MitrError
@@ -80,16 +80,7 @@ def read_label_csv(source: Path, text: TextChoice = "auto", modes: bool = True, 
 
     raw = [row["text"] for row in rows]
     return Draft(
-        "label_csv",
-        ordered,
-        ids,
-        labelled.splits,
-        labelled.labels,
-        raw,
-        steps,
-        labelled.modality_labels,
-        notes,
-        labelled.classes,
+        ordered, ids, labelled.splits, labelled.labels, raw, steps, labelled.modality_labels, notes, labelled.classes
     )
 
 
@@ -220,3 +211,19 @@ def _label(value: str, where: str) -> float | None:
     if label is None:
         raise MitrError(f"{where} is {value[:40]!r}, not a number; for classes import with --task classification")
     return label if np.isfinite(label) else None
+
+
+def _knows(source: Path) -> bool:
+    return (source / "label.csv").is_file() if source.is_dir() else source.suffix == ".csv"
+
+
+def _read(source: Path, options: ReadOptions) -> Draft:
+    return read_label_csv(source, options.text, options.source_splits, options.task)
+
+
+LABEL_CSV = Reader(
+    "a folder with label.csv and features/<modality>.npz",
+    _knows,
+    _read,
+    lambda source: digest_of_files(files_of(source)),
+)

@@ -8,7 +8,7 @@ with `classification_labels`, which are classes.
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -16,12 +16,12 @@ from mitr.data.classes import TaskChoice, class_index, classes_of
 from mitr.data.draft import Draft, RawSteps
 from mitr.data.fields import Field, Place, numbers, read_field, strings
 from mitr.data.mapped import MappedFile
+from mitr.data.readers import Reader, ReadOptions, TextChoice
 from mitr.data.schema import SPLITS, Kind, Modality
 from mitr.data.unpickle import map_pickle, read_pickle
 from mitr.data.verifying import KNOWN_SHA256
 from mitr.errors import MitrError
 
-TextChoice = Literal["auto", "ids", "embeddings", "raw"]
 ALIASES = {"train": "train", "valid": "valid", "dev": "valid", "val": "valid", "test": "test"}
 NUMBERS, CLASSES = "regression_labels", "classification_labels"
 MODALITY_LETTERS = {"T": "text", "A": "audio", "V": "vision"}  # `<field of labels>_<letter>`
@@ -73,7 +73,6 @@ def read_mmsa(
         raise MitrError(f"{path}: no split has text_bert, text, audio, vision or raw_text (it has {has})")
     steps = _reader(splits, {m: field for m, field in used.items() if m in modalities}, file)
     draft = Draft(
-        "mmsa",
         modalities,
         [id_ for split in splits for id_ in split.ids()],
         [split.place.split for split in splits for _ in range(split.size)],
@@ -299,3 +298,18 @@ def _tokenizer(draft: Draft, tokenizer: str | None, digest: str | None) -> str:
     reason = "the raw text has Chinese characters" if chinese else "the raw text has no Chinese characters"
     draft.notes.append(f"tokenizer inferred to be {inferred}, as {reason}; pass --tokenizer if it is another")
     return inferred
+
+
+def _knows(source: Path) -> bool:
+    if not source.is_file():
+        return False
+    with source.open("rb") as file:
+        start = file.read(2)
+    return start != b"PK" and (source.suffix in (".pkl", ".pickle", ".p") or start[:1] == b"\x80")
+
+
+def _read(source: Path, options: ReadOptions) -> Draft:
+    return read_mmsa(source, options.text, options.tokenizer, options.digest, options.task)
+
+
+MMSA = Reader("a feature pickle in MMSA's layout (.pkl)", _knows, _read)

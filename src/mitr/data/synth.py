@@ -108,7 +108,7 @@ def synthesise(
     classes, scale = (CLASSES, (0.0, 3.0)) if task == "classification" else (None, (-3.0, 3.0))
     if not own_labels:
         modality_labels = {}
-    draft = Draft("synthetic", modalities, ids, names, labels, raw, steps, modality_labels, notes, classes)
+    draft = Draft(modalities, ids, names, labels, raw, steps, modality_labels, notes, classes)
     info = DatasetInfo("synthetic", scale, {}, Source("synthetic", "synthetic"), synthetic=True)
     with new_folder(out, "dataset.json", overwrite) as folder:
         write_draft(draft, folder, info)

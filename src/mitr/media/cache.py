@@ -58,7 +58,8 @@ class Cache:
 
     def path(self, digest: str, key: str) -> Path:
         """The cache file of a track: `digest` names the clip, `key` the extractor and its options."""
-        name = f"{key.split()[0]}-{hashlib.blake2s(key.encode()).hexdigest()[:16]}.safetensors"
+        named = key.split()[0].replace(":", "-")  # of an extractor module:NAME; Windows has no colon in file names
+        name = f"{named}-{hashlib.blake2s(key.encode()).hexdigest()[:16]}.safetensors"
         return self.folder / digest[:2] / digest / name
 
     def get(self, digest: str, key: str) -> Track | None:

@@ -44,7 +44,7 @@ class Extractor:
     """A function from a stream to features, and its description.
 
     Args:
-        name: the name in options and on the command line.
+        name: the name on cards and in messages.
         version: a whole number, raised whenever the features change; cached features of other versions are not used.
         modality: the stream that the function gets: a `mitr.media.audio.sound.AudioStream` for `audio`, a
             `mitr.media.video.pictures.FrameStream` for `vision`.

@@ -15,9 +15,9 @@ class FeatureConfig:
     """The features that are computed of each clip.
 
     Args:
-        audio: the extractor of sound: sims33, egemaps, compare, or none.
-        vision: the extractor of pictures: face, or none; or blendshapes, or the path of the face_landmarker.task that
-            they need.
+        audio: the extractor of sound: sims33, egemaps, compare, that of an installed package, module:NAME, or none.
+        vision: the extractor of pictures: face, that of an installed package, module:NAME, or none; or blendshapes, or
+            the path of the face_landmarker.task that they need.
         fps: pictures a second that the extractor of pictures gets.
         longest_side: pixels to which the longer side of a picture is scaled down before faces are detected.
         silence_db: level in dBFS below which sound counts as silence.

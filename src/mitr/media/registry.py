@@ -1,21 +1,25 @@
 """The extractors by name, and the recipe of features that data sets and runs record."""
 
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from typing import Any
 
 from mitr.errors import MitrError
 from mitr.files import sha256
 from mitr.media.assets import user_task
 from mitr.media.features import Extractor
+from mitr.plugins import Registry
 
-EXTRACTORS: dict[str, str] = {  # name -> module and extractor, imported when one is asked for
-    "sims33": "mitr.media.audio.acoustics:SIMS33",
-    "egemaps": "mitr.media.audio.smile:EGEMAPS",
-    "compare": "mitr.media.audio.smile:COMPARE",
-    "face": "mitr.media.face.extractor:FACE",
-    "blendshapes": "mitr.media.face.blendshapes:BLENDSHAPES",
-}
+EXTRACTORS = Registry(
+    "feature extractor",
+    "mitr.extractors",
+    {
+        "sims33": "mitr.media.audio.acoustics:SIMS33",
+        "egemaps": "mitr.media.audio.smile:EGEMAPS",
+        "compare": "mitr.media.audio.smile:COMPARE",
+        "face": "mitr.media.face.extractor:FACE",
+        "blendshapes": "mitr.media.face.blendshapes:BLENDSHAPES",
+    },
+)
 NONE = "none"
 
 
@@ -24,7 +28,7 @@ class FeatureRecipe:
     """How one modality's features are made of a clip; two clips with the same recipe have comparable features.
 
     Args:
-        extractor: name of the extractor.
+        extractor: name of the extractor: one of `EXTRACTORS`, or `module:NAME`.
         version: version of the extractor.
         model: SHA-256 of the user's file of models, where the extractor needs one.
         fps: vision: pictures a second that the extractor gets.
@@ -64,13 +68,16 @@ class FeatureRecipe:
 def extractor_of(name: str, modality: str | None = None) -> Extractor:
     """The extractor of this name.
 
+    Args:
+        name: one of `EXTRACTORS`, or `module:NAME` of one's own.
+        modality: the modality that it must be for; None: either.
+
     Raises:
-        MitrError: no extractor has this name, or it is for another modality.
+        MitrError: no extractor has this name, it is for another modality, or what has the name is no extractor.
     """
-    if name not in EXTRACTORS:
-        raise MitrError(f"there is no feature extractor {name!r}; there are {', '.join(EXTRACTORS)}")
-    module, _, attribute = EXTRACTORS[name].partition(":")
-    extractor: Extractor = getattr(import_module(module), attribute)
+    extractor = EXTRACTORS.find(name)
+    if not isinstance(extractor, Extractor):
+        raise MitrError(f"the feature extractor {name!r} must be a mitr.media.features.Extractor, not {extractor!r}")
     if modality is not None and extractor.modality != modality:
         raise MitrError(f"the feature extractor {name!r} is for {extractor.modality}, not for {modality}")
     return extractor

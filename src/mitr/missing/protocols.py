@@ -6,7 +6,7 @@ A protocol says which conditions the test split is put in, how a model for them 
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from mitr.config import PUBLISHED_SEEDS, MissingConfig
@@ -17,6 +17,7 @@ from mitr.errors import MitrError
 from mitr.missing import schedules
 from mitr.missing.masks import Position
 from mitr.missing.schedules import Extent, Masks
+from mitr.plugins import Registry
 
 MODALITY_RATES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 GAPS = (0.1, 0.3, 0.5, 0.7, 0.9)  # shares of the steps
@@ -75,7 +76,7 @@ class Protocol:
     def file_name(self) -> str:
         """Its name in names of files, which differs between chosen rates."""
         if not self.rates:
-            return self.name
+            return self.name.replace(":", "-")
         return f"{self.name}-{hashlib.sha256(repr(self.rates).encode()).hexdigest()[:8]}"
 
     def conditions_of(self, data: Dataset) -> tuple[Condition, ...]:
@@ -248,24 +249,42 @@ def at_chosen_rates(rates: Sequence[float]) -> Protocol:
     return Protocol("R", CHOSEN, CHOSEN_ABOUT, "your own choice", partial(_chosen, rates), _as_given, rates=rates)
 
 
+PLUGINS = Registry("protocol", "mitr.protocols", {})  # those of other packages
+
+
 def protocol_named(name: str, rates: Sequence[float] | None = None) -> Protocol:
     """The protocol of a name; `rates` is the one at the given rates.
 
+    Args:
+        name: one of `PROTOCOLS`, `rates`, the name of another package's protocol, or `module:NAME`, which is then the
+            name of the protocol in results.
+        rates: missing rates of the protocol `rates`.
+
     Raises:
-        MitrError: there is no such protocol, or `rates` and the given rates do not go together.
+        MitrError: there is no such protocol, what has the name is none, or `rates` and the given rates do not go
+            together.
     """
     if name == CHOSEN and rates is not None:
         return at_chosen_rates(rates)
     if name == CHOSEN:
         raise MitrError("the protocol rates needs the missing rates, such as --rates [0.0,0.5]")
-    if name not in PROTOCOLS:
-        raise MitrError(f"there is no protocol {name!r}; the protocols are {', '.join([*PROTOCOLS, CHOSEN])}")
-    return PROTOCOLS[name]
+    if name in PROTOCOLS:
+        return PROTOCOLS[name]
+    if name not in PLUGINS:
+        names = ", ".join([*PROTOCOLS, CHOSEN, *PLUGINS.names()])
+        raise MitrError(f"there is no protocol {name!r}; the protocols are {names}")
+    protocol = PLUGINS.find(name)
+    if not isinstance(protocol, Protocol):
+        raise MitrError(f"the protocol {name!r} must be a mitr.missing.protocols.Protocol, not {protocol!r}")
+    return replace(protocol, name=name)
 
 
 def described(name: str) -> tuple[str, str]:
     """Letter and sentence of a protocol of this name."""
-    return ("R", CHOSEN_ABOUT) if name == CHOSEN else (PROTOCOLS[name].letter, PROTOCOLS[name].about)
+    if name == CHOSEN:
+        return "R", CHOSEN_ABOUT
+    protocol = protocol_named(name)
+    return protocol.letter, protocol.about
 
 
 def _longest(data: Dataset, split: str) -> dict[str, int]:

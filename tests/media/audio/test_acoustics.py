@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from mitr.media.audio import acoustics
 from mitr.media.audio.acoustics import HOP, RATE, SIMS33, blocks, extract_sims33, in_steps
+from mitr.testing import ExtractorContract
 from waiting import LONGEST
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -30,6 +31,10 @@ def noise(seconds: float, level: float = 0.1) -> np.ndarray:
 
 def column(values: np.ndarray, name: str) -> np.ndarray:
     return values[:, NAMES.index(name)]
+
+
+class TestContract(ExtractorContract):
+    name = "sims33"
 
 
 def test_card():

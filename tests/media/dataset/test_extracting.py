@@ -257,7 +257,7 @@ def test_what_is_not_installed_is_said_once_and_no_clip_is_blamed(
 
 
 def test_an_extractor_of_the_running_script_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "EXTRACTORS", registry.EXTRACTORS | {"own": "__main__:OWN"})
+    monkeypatch.setitem(registry.EXTRACTORS.places, "own", "__main__:OWN")
     monkeypatch.setattr(sys.modules["__main__"], "OWN", registry.extractor_of("sims33"), raising=False)
     config = MediaConfig(features=FeatureConfig(audio="own", vision="none"))
     with pytest.raises(MitrError, match=r"'own' is at '__main__:OWN', in the script that is running"):
@@ -321,7 +321,10 @@ def test_splits_names_ranges_and_classes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--features.audio", "loud"], "there is no feature extractor 'loud'; there are sims33"),
+        (
+            ["--features.audio", "loud"],
+            "there is no feature extractor 'loud'; the feature extractors are blendsh",
+        ),
         (["--features.audio", "face"], "the feature extractor 'face' is for vision, not for audio"),
         (["--features.fps", "0"], "features.fps is 0.0; it must lie in [1, 60]"),
         (["--limits.seconds", "0"], "limits.seconds is 0"),

@@ -161,16 +161,7 @@ def _chosen(
     """
     ids, texts = labelled.ids, [""] * len(labelled.ids)
     draft = Draft(
-        "clips",
-        {},
-        ids,
-        labelled.splits,
-        labelled.labels,
-        texts,
-        lambda row: {},
-        labelled.modality_labels,
-        [],
-        labelled.classes,
+        {}, ids, labelled.splits, labelled.labels, texts, lambda row: {}, labelled.modality_labels, [], labelled.classes
     )
     if splits is not None:
         draft = split_anew(draft, splits)
@@ -185,7 +176,7 @@ def _chosen(
 def _check_places(recipes: dict[str, FeatureRecipe]) -> None:
     """Refuse extractors that other processes cannot import."""
     for recipe in recipes.values():
-        place = registry.EXTRACTORS[recipe.extractor]
+        place = registry.EXTRACTORS.place(recipe.extractor)
         if place.startswith("__main__:"):
             raise MitrError(
                 f"the feature extractor {recipe.extractor!r} is at {place!r}, in the script that is running: clips are "
@@ -201,7 +192,7 @@ def listed(broken: dict[str, str]) -> str:
 def read_job(job: ClipJob, folder: Path) -> dict[str, Any]:
     """Read a clip in a process: its features go into the cache, and the rest of its reading is returned."""
     for name, place in job.places.items():
-        registry.EXTRACTORS.setdefault(name, place)
+        registry.EXTRACTORS.places.setdefault(name, place)
     cache = Cache(folder)
     words = words_of(job.path, job.text)
     reading = read_clip(job.path, job.recipes, limits=job.limits, cache=cache, transcript=words, speech=job.speech)
@@ -220,7 +211,7 @@ def _read_all(
     quiet: bool,
 ) -> tuple[dict[str, Reading], dict[str, str]]:
     """id -> Reading without tracks, and id -> the reason why the clip could not be read, in the order of the table."""
-    places = {recipe.extractor: registry.EXTRACTORS[recipe.extractor] for recipe in recipes.values()}
+    places = {recipe.extractor: registry.EXTRACTORS.place(recipe.extractor) for recipe in recipes.values()}
     readings: dict[str, Reading] = {}
     broken: dict[str, str] = {}
     waiting: list[ClipJob] = []
@@ -276,7 +267,6 @@ def _draft(
         return {m: RawSteps(track.values, len(track.values)) for m, track in tracks.items()}
 
     return Draft(
-        "clips",
         {m: modalities[m] for m in MODALITIES if m in modalities},
         ids,
         [labelled.splits[row] for row in rows],
