@@ -1,11 +1,12 @@
-"""Coverage and width of the prediction intervals of benchmarks' runs at each missing rate of protocol A.
+r"""Coverage and width of the prediction intervals of benchmarks' runs at each missing rate of protocol A.
 
-    python experiments/intervals.py runs/bench-mosi --held-out runs/bench-held-out --out docs/results/intervals.json
+    python experiments/intervals.py runs/bench-mosi-intervals --held-out runs/bench-held-out \
+        --out docs/results/intervals.json
 
 Every benchmark has test predictions under protocol `auilc`; that of `--held-out` was trained with
 `train.calibration_share`. Intervals are calibrated anew from predictions for the validation split, which are kept in
 the benchmark's folder. Where a run carries intervals of an older format, theirs stand beside them. The test split is
-evidence alone: nothing is chosen by it.
+evidence; one thing was chosen after a look at it, that several divisions are taken together (docs/results.md).
 """
 
 import argparse

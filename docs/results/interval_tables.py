@@ -97,7 +97,7 @@ points at a rate (and on left-out validation videos by one). ICT-MMMO has 24 val
 without names of videos: one clip of all folds' test is .8 points.
 
 ```bash
-python experiments/intervals.py runs/bench-mosi runs/bench-ict --held-out runs/bench-held-out \\
+python experiments/intervals.py runs/bench-mosi-intervals runs/bench-ict-intervals --held-out runs/bench-held-out \\
     --out docs/results/intervals.json
 ```
 """

@@ -155,7 +155,7 @@ def missed() -> list[str]:
         alone, allowed = row["gflop"] / PASSES, released * row["yardstick"] / EVALUATION_BAR
         lines.append(
             f"- Evaluation with BERT in float32 (`table`): its multiply-adds alone are {alone:.0f} units, at the full "
-            f"speed of the yardstick; the bar allows {allowed:.0f}, and it takes {row['evaluation_units']:.0f}."
+            f"speed of the yardstick; the goal allows {allowed:.0f}, and it takes {row['evaluation_units']:.0f}."
         )
     readings = [row["readings"] / 2 for row in rows_of("sweep") if "over_both_views" in row]
     if readings:

@@ -3,8 +3,9 @@
 INTRODUCTION = """# What it costs
 
 Rendered by `make bench` from the files in `docs/results/perf/`; no measured figure on this page was typed but those of
-the table of the release. `make bench` measures everything, some 60 minutes on two cores with 8 GB of disk for the
-largest set; each part has a command of its own, and `make bench-data SAMPLES=1000` a size.
+the table of the release and of the row of the release cropped to real lengths, which stand in `rival.json`.
+`make bench` measures everything, some 60 minutes on two cores with 8 GB of disk for the largest set; each part has a
+command of its own, and `make bench-data SAMPLES=1000` a size.
 
 Machines differ and are shared, so every benchmark measures a **yardstick** in the same run: GFLOP/s of a float32 matrix
 product of 2048 x 2048 x 2048, the best of 8. **Units** are seconds times the yardstick: the work, in GFLOP, for which a
@@ -82,7 +83,8 @@ KERNELS = """## Kernels
 The blocks of `mitr.nn` are plain PyTorch. On a CPU, kernels in `mitr.nn.cpu` stand in for some of them, with the same
 outputs and gradients; a GPU and an exported graph take the plain blocks. A whole training step of MITR-DNet with and
 without each kernel, in pairs in one process, text as states at CMU-MOSI's lengths (`bert`: BERT-base, fine-tuned):
-`make bench-kernels` measures one and two threads. Seconds of one thread are those of the processor.
+`make bench-kernels` measures one and two threads. Seconds of one thread are those of the processor. The rows below are
+those that were measured; the others of that command are not in the file yet.
 
 - `dropout` draws fewer random numbers, `attention` adds dropout and true lengths to attention.
 - `temporal` computes the temporal module over valid steps alone, both streams and both views in one call.
@@ -90,8 +92,8 @@ without each kernel, in pairs in one process, text as states at CMU-MOSI's lengt
 - `bert` computes BERT over valid tokens alone, and keeps less for the backward pass.
 
 `encoder` and `bert` save less than a tenth of a step. They stay because figures above would miss their goal without
-them: `encoder` for the steps on states at CMU-MOSI's lengths; `bert` for the peak memory with
-`--train.keep_memory false`, which would be 12 % higher (`bert, table, float32`).
+them: `encoder` for the steps on states at CMU-MOSI's lengths; `bert` for the peak memory (the last
+column), which has to stay below half of the release's with `--train.keep_memory false`.
 """
 WAITING = """## Threads on a shared machine
 

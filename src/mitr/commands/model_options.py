@@ -28,7 +28,7 @@ def add_model_options(parser: ArgumentParser, words: Sequence[str]) -> None:
     kind = model_class(name).options_class
     for given in _given(words):
         if given not in hints(kind):
-            raise MitrError(kind.unknown(given, name))
+            raise MitrError(kind.unknown(given, name) + _models_with(given))
     models = ", ".join(MODELS.names())
     parser.add_argument(
         "--model.name", type=str, default=DEFAULT_MODEL, help=f"The model: {models}, or module:Class of your own."
@@ -39,6 +39,12 @@ def add_model_options(parser: ArgumentParser, words: Sequence[str]) -> None:
         note = "; ".join(filter(None, (allowed(option, hint), source_of(option, kind))))
         text = f"{texts.get(option.name, '')} ({note})"
         parser.add_argument(f"--{written(option.name)}", type=hint, default=option.default, help=text)
+
+
+def _models_with(option: str) -> str:
+    """The models of the package that have an option, as the end of a message."""
+    having = [name for name in MODELS.places if option in hints(model_class(name).options_class)]
+    return f". Models that have {written(option)}: {', '.join(having)}" if having else ""
 
 
 def chosen_model(options: Namespace) -> ModelConfig:

@@ -144,7 +144,7 @@ class Conformal(Intervals):
         return widths
 
     def to_json(self) -> dict[str, Any]:
-        """Plain numbers and texts, some 5 kB, that `intervals_from_json` reads back to the same half widths."""
+        """Plain numbers and texts that `intervals_from_json` reads back to the same half widths."""
         return {
             "format": FORMAT,
             "level": self.level,

@@ -99,7 +99,8 @@ def readme(about: Mapping[str, Any]) -> str:
         "With numpy, onnxruntime" + (" and tokenizers" if about["text"] else "") + " alone:\n",
         f"```python\n{example(about)}```\n",
         *_about_text(about["text"]),
-        "`conformal.json`, where there is one, holds the prediction intervals (`mitr.evaluation.conformal`).",
+        "`conformal.json`, where there is one, holds the prediction intervals; "
+        "`mitr.evaluation.calibrating.read_intervals` reads it.",
     ]
     return "\n".join(words) + "\n"
 
