@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mitr.__main__ import COMMANDS, main, parser, places_first, spelled_out
+from mitr.commands.model_options import named_model
 from mitr.data.store import Dataset
 from waiting import LONGEST
 
@@ -91,7 +92,19 @@ def test_options_of_the_model_that_is_named(small: Dataset, tmp_path: Path, caps
     config.write_text("model: {name: lmf, reversal: channel}\n")
     assert main(["train", str(small.folder), "--out", str(tmp_path / "other"), "--config", str(config)]) == 2
     assert "the model lmf has no option model.reversal" in capsys.readouterr().err
+    for text, message in (("model: mult\n", "the section model is 'mult'"), ("loss: 3\n", "the section loss is 3")):
+        config.write_text(text)
+        assert main(["train", str(small.folder), "--out", str(tmp_path / "other"), "--config", str(config)]) == 2
+        assert message in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
+
+
+def test_the_last_name_of_a_model_counts(tmp_path: Path) -> None:
+    config = tmp_path / "options.yaml"
+    config.write_text("model: {name: mult}\n")
+    assert named_model(["train", "--model.name", "lmf", "--config", str(config)]) == "mult"
+    assert named_model(["train", f"--config={config}", "--model.name=lmf"]) == "lmf"
+    assert named_model(["train"]) == "mitr-dnet"
 
 
 def test_yes_no_options_of_the_named_model_need_no_value() -> None:

@@ -99,8 +99,8 @@ WAITING = """## Threads on a shared machine
 
 Of OpenMP's threads, those that are done spin by default until the others are, and take the processor from them where
 other programs run. mitr asks for threads that sleep instead (`OMP_WAIT_POLICY=PASSIVE`, unless the environment says
-more; it must be imported before PyTorch). A training step, text as states, float32, while other programs kept the two
-cores of the machine busy:
+more; it must be imported before PyTorch). A training step, text as states, float32, alone and beside as many busy
+processes as the machine has cores:
 """
 EPOCHS = """## An epoch
 

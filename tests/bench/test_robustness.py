@@ -7,6 +7,7 @@ import pytest
 
 from made import options
 from mitr.bench.robustness import robustness
+from mitr.bench.run import run_bench
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
 from mitr.files import read_json, write_json
@@ -119,6 +120,8 @@ def test_a_folder_that_an_older_version_began_goes_on(
     write_json(out / "plan.json", plan)
     run = train(small, out / "runs" / "seed-1", Run(fresh.folder / "runs" / "seed-1").config, quiet=True)
     pd.DataFrame({"id": ["old"]}).to_parquet(run.folder / "predictions-test.parquet")
+    with pytest.raises(MitrError, match=r"belongs to another experiment .*protocol"):
+        robustness(small, out, options(1), protocol="mean", seeds=(1, 2), quiet=True)
     trained: list[str] = []
     original = train
 
@@ -136,6 +139,18 @@ def test_the_folder_of_a_benchmark_is_refused(small: Dataset, tmp_path: Path) ->
     write_json(tmp_path / "out" / "plan.json", {"entries": {}, "protocols": ["mean"]})
     with pytest.raises(MitrError, match="belongs to a benchmark of several models"):
         robustness(small, tmp_path / "out", options(1), seeds=(1,), quiet=True)
+
+
+def test_a_benchmark_leaves_its_folder_alone(small: Dataset, tmp_path: Path) -> None:
+    write_json(tmp_path / "out" / "plan.json", {"config": {}, "rates": [0.0]})
+    with pytest.raises(MitrError, match="holds the runs of mitr robustness"):
+        run_bench([small], tmp_path / "out", models=["mean"], protocols=["mean"], seeds=[1], quiet=True)
+
+
+def test_rates_are_for_their_protocol_alone(small: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(MitrError, match="--rates are for the protocol rates; the protocol auilc has rates of its own"):
+        robustness(small, tmp_path / "out", options(1), protocol="auilc", rates=(0.0, 0.5), seeds=(1,), quiet=True)
+    assert not (tmp_path / "out").exists()
 
 
 def test_protocols_without_rates(small: Dataset, tmp_path: Path) -> None:

@@ -96,6 +96,9 @@ def test_a_changed_option_survives_too() -> None:
         ("mult", {"width": 2.5}, "model.width is 2.5; it must be a whole number"),
         ("mitr-dnet", {"reversal": "up"}, "model.reversal is 'up'; it must be one of time, channel"),
         ("tfr-net", {"released": [1, 2]}, "model.released is .*; it must be 3 numbers in brackets or null"),
+        ("mult", {"dropout_head": float("nan")}, "model.dropout_head is nan; it must be finite"),
+        ("mult", {"loss_task_student": float("inf")}, "loss.task_student is inf; it must be finite"),
+        ("misa", {"diff": 0.5}, r"no option model\.diff; the closest that it has is loss\.diff"),
         ("nope", {}, "there is no model 'nope'"),
         ("mult2", {}, r"there is no model 'mult2' \(did you mean mult\?\)"),
     ],
@@ -129,7 +132,7 @@ class TestTheFormerLayout:
 
     def read(self, name: str, **options: object) -> dict[str, object]:
         section = {"name": name, **FORMER_MODEL, "options": options}
-        return asdict(RunConfig.from_json({"model": section, "loss": FORMER_LOSS}).model.options)
+        return asdict(RunConfig.from_json({"model": section, "loss": FORMER_LOSS}, recorded=True).model.options)
 
     def test_of_mitr_dnet(self) -> None:
         assert self.read("mitr-dnet") == FORMER_MODEL | {f"loss_{term}": value for term, value in FORMER_LOSS.items()}
@@ -149,6 +152,11 @@ class TestTheFormerLayout:
         assert self.read("emt-dlfr")["teacher"] == "separate"
         assert issubclass(model_class("emt-dlfr").options_class, TeacherOptions)
         assert "teacher" not in self.read("self-mm")
+
+    def test_what_a_user_writes_is_never_read_so(self) -> None:
+        for section in ({"name": "lmf", "options": {"rank": 2}}, {"options": {}, "reversal": "channel"}):
+            with pytest.raises(MitrError, match=r"model\.options is no option; write a model's options beside"):
+                RunConfig.from_json({"model": section})
 
     def test_an_unknown_option_is_refused_there_too(self) -> None:
         with pytest.raises(MitrError, match=r"no option model\.wings"):

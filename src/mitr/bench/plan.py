@@ -19,7 +19,6 @@ from mitr.models.registry import MODELS
 from mitr.plain_yaml import read_yaml
 from mitr.runs.config import DEFAULT_MODEL, ModelConfig, RunConfig
 
-YARDSTICKS = ("mean", "ridge")
 PER_RATE = ("auilc", CHOSEN)  # protocols that can train one model per rate
 REFUSED = "this benchmark cannot be run:\n"
 LONGEST = 80  # characters of a name that becomes part of file names
@@ -128,7 +127,7 @@ def make_plan(
     """
     if problems := list(_problems(datasets, entries, protocols, seeds, per_rate, rates)):
         raise MitrError(REFUSED + "\n".join(f"- {problem}" for problem in problems))
-    chosen = tuple(protocol_named(name, rates) for name in protocols)
+    chosen = tuple(_protocol_named(name, rates) for name in protocols)
     jobs = [
         job
         for data in datasets
@@ -218,7 +217,7 @@ def _problems(
         yield f"no protocol is named; the protocols are {', '.join(PROTOCOLS)}"
     for name in protocols:
         try:
-            protocol_named(name, rates)
+            _protocol_named(name, rates)
         except MitrError as error:
             yield str(error)
     if rates is not None and CHOSEN not in protocols:
@@ -256,7 +255,7 @@ def _problems(
                 yield f"{data.folder}: its {split} split has no labelled sample"
         for name in protocols:
             with suppress(MitrError):  # told above
-                yield from (f"{data.folder}: {problem}" for problem in protocol_named(name, rates).problems(data))
+                yield from (f"{data.folder}: {problem}" for problem in _protocol_named(name, rates).problems(data))
 
 
 def _alike(what: str, names: Sequence[str]) -> Iterator[str]:
@@ -267,6 +266,11 @@ def _alike(what: str, names: Sequence[str]) -> Iterator[str]:
         others = sorted(other for other in set(names) if other > name and slug(other) == slug(name))
         if others:
             yield f"the {what} {name!r} and {others[0]!r} are the same in file names; call one of them something else"
+
+
+def _protocol_named(name: str, rates: Sequence[float] | None) -> Protocol:
+    """A protocol of a benchmark, whose rates are for the one that takes them."""
+    return protocol_named(name, rates if name == CHOSEN else None)
 
 
 def entries_of(

@@ -183,8 +183,10 @@ def _claim(out: Path, plan: dict[str, Any]) -> None:
         old, new = read_json(path), json.loads(json.dumps(plan))  # tuples are lists in JSON
         if not isinstance(old, dict) or "config" not in old:
             raise MitrError(f"{out} belongs to a benchmark of several models: choose another folder")
-        old["config"] = json.loads(json.dumps(RunConfig.from_json(old["config"]).to_json()))  # of an older version
-        old.setdefault("protocol", new["protocol"])  # older versions had the rates alone
+        recorded = RunConfig.from_json(old["config"], str(path), recorded=True)  # perhaps of an older version
+        old["config"] = json.loads(json.dumps(recorded.to_json()))
+        if "protocol" not in old:  # older versions had missing rates alone
+            old["protocol"] = new["protocol"] if new["protocol"] in (AREA, CHOSEN) else AREA
         changed = sorted(key for key in new if old.get(key) != new[key])
         if changed:
             raise MitrError(f"{out} belongs to another experiment ({', '.join(changed)} differ): choose another folder")

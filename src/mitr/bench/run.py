@@ -25,7 +25,7 @@ from mitr.data.store import Dataset
 from mitr.errors import MitrError
 from mitr.evaluation.mask_files import export_masks
 from mitr.evaluation.table import write_results
-from mitr.files import write_json
+from mitr.files import read_json, write_json
 from mitr.processes import JobResult
 from mitr.report.plan import Findings, write_plan_report
 from mitr.runs.config import RunConfig
@@ -109,6 +109,8 @@ def run_bench(
     out = Path(out)
     if out.exists() and any(p.name != "lock" for p in out.iterdir()) and not (out / "plan.json").exists():
         raise MitrError(f"{out} is not empty and holds no benchmark: choose another folder")
+    if (out / "plan.json").exists() and "entries" not in read_json(out / "plan.json"):
+        raise MitrError(f"{out} holds the runs of mitr robustness: choose another folder")
     out.mkdir(parents=True, exist_ok=True)
     with alone_in(out):
         return _carried_out(plan, out, workers, reference, quiet, command)

@@ -76,19 +76,16 @@ def switches_of(words: Sequence[str]) -> set[str]:
 
 
 def named_model(words: Sequence[str]) -> str:
-    """The model that a command line names, or that the last of its `--config` files names."""
+    """The model that a command line or its `--config` files name; of several, the last one."""
     name = DEFAULT_MODEL
-    for path in _values(words, "config"):
-        section = _section(path, "model")
-        name = str(section.get("name", name))
-    for value in _values(words, "model.name"):
-        name = value
+    for option, value in _values(words, "config", "model.name"):
+        name = value if option == "model.name" else str(_section(value, "model").get("name", name))
     return name
 
 
 def _given(words: Sequence[str]) -> Iterator[str]:
     """Fields of model options that a command line and its `--config` files set."""
-    for path in _values(words, "config"):
+    for _, path in _values(words, "config"):
         for option in _section(path, "model"):
             if option == "options":
                 raise MitrError(f"{path}: model.options is no option; write a model's options beside its name")
@@ -107,12 +104,15 @@ def _given(words: Sequence[str]) -> Iterator[str]:
 def _section(path: str, name: str) -> Mapping[str, Any]:
     value = read_yaml(Path(path))
     section = value.get(name, {}) if isinstance(value, Mapping) else {}
-    return section if isinstance(section, Mapping) else {}
+    if not isinstance(section, Mapping):
+        example = f"{name}: {{OPTION: VALUE}}"
+        raise MitrError(f"{path}: the section {name} is {section!r}; write options, such as `{example}`")
+    return section
 
 
-def _values(words: Sequence[str], option: str) -> Iterator[str]:
-    """What an option of the command line is set to, each time that it is given."""
+def _values(words: Sequence[str], *options: str) -> Iterator[tuple[str, str]]:
+    """(option, value) each time that one of these options is given on the command line, in order."""
     for word, following in zip(words, [*words[1:], ""], strict=True):
         name, equals, value = word.partition("=")
-        if name == f"--{option}":
-            yield value if equals else following
+        if name.removeprefix("--") in options and name.startswith("--"):
+            yield name.removeprefix("--"), value if equals else following

@@ -268,6 +268,8 @@ def protocol_named(name: str, rates: Sequence[float] | None = None) -> Protocol:
         return at_chosen_rates(rates)
     if name == CHOSEN:
         raise MitrError("the protocol rates needs the missing rates, such as --rates [0.0,0.5]")
+    if rates is not None:
+        raise MitrError(f"--rates are for the protocol {CHOSEN}; the protocol {name} has rates of its own")
     if name in PROTOCOLS:
         return PROTOCOLS[name]
     if name not in PLUGINS:

@@ -6,6 +6,7 @@ Weights of loss terms are the fields that begin with `loss_`; users write them i
 """
 
 import difflib
+import math
 import types
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
@@ -40,6 +41,8 @@ class Limits:
 
     def problem(self, value: float) -> str | None:
         """Why a value is refused; None: it is allowed."""
+        if not math.isfinite(value):
+            return "it must be finite"
         if self.low is not None and self.below is not None:
             return None if self.low <= value < self.below else f"it must lie in [{self.low:g}, {self.below:g})"
         if self.low is not None and value < self.low:
@@ -113,7 +116,6 @@ class ModelOptions:
         """
         known, given = hints(cls), {}
         for name, value in values.items():
-            name = cls.former.get(name, name)
             if name not in known:
                 raise MitrError(cls.unknown(name, model))
             fits, given[name] = _fitted(value, known[name])

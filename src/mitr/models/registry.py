@@ -3,7 +3,7 @@
 from mitr.errors import MitrError
 from mitr.losses.task import Task
 from mitr.models.base import Model
-from mitr.models.options import ModelOptions
+from mitr.models.options import ModelOptions, hints
 from mitr.plugins import Registry
 
 MODELS = Registry(
@@ -39,6 +39,8 @@ def model_class(name: str) -> type[Model]:
         raise MitrError(f"the model {name!r} must be a subclass of mitr.models.base.Model, not {found!r}")
     if not (isinstance(found.options_class, type) and issubclass(found.options_class, ModelOptions)):
         raise MitrError(f"the model {name!r}: its options_class must be a subclass of ModelOptions")
+    if reserved := {"name", "options"} & hints(found.options_class).keys():
+        raise MitrError(f"the model {name!r}: an option cannot be called {reserved.pop()}, a word of run.json")
     return found
 
 

@@ -79,8 +79,15 @@ class ModelConfig:
         return {"model": {"name": self.name, **others}, "loss": losses}
 
     @classmethod
-    def from_json(cls, model: Mapping[str, object], loss: Mapping[str, object]) -> "ModelConfig":
-        """Rebuild from the sections `model` and `loss`, of this layout or of the former one.
+    def from_json(
+        cls, model: Mapping[str, object], loss: Mapping[str, object], recorded: bool = False
+    ) -> "ModelConfig":
+        """Rebuild from the sections `model` and `loss`.
+
+        Args:
+            model: the model's name, and its options but the weights of loss terms.
+            loss: weights of loss terms.
+            recorded: mitr wrote the sections, perhaps an earlier version in the former layout.
 
         Raises:
             MitrError: an option that the model does not have, or a value that is not allowed.
@@ -89,8 +96,10 @@ class ModelConfig:
         if not isinstance(name, str):
             raise MitrError(f"model.name is {name!r}; it must be a name")
         kind = model_class(name).options_class
-        if "options" in model:
+        if "options" in model and recorded:
             return cls(name, kind.read(_of_former_layout(name, kind, model, loss), name))
+        if "options" in model:
+            raise MitrError("model.options is no option; write a model's options beside its name")
         values = {option: value for option, value in model.items() if option != "name"}
         if misplaced := [option for option in values if option.startswith(LOSS)]:
             raise MitrError(f"model.{misplaced[0]}: weights of loss terms belong to the section loss")
@@ -108,7 +117,7 @@ def _of_former_layout(
     options = model["options"]
     if not isinstance(options, Mapping):
         raise MitrError(f"model.options is {options!r}; it must be a mapping of options")
-    values = dict(options)
+    values = {kind.former.get(option, option): value for option, value in options.items()}
     if name == DEFAULT_MODEL:
         values |= {option: value for option, value in model.items() if option not in ("name", "options")}
     elif issubclass(kind, TeacherOptions) and "teacher" in model:
@@ -133,8 +142,15 @@ class RunConfig:
         return self.model.to_json() | {name: asdict(getattr(self, name)) for name in SECTIONS}
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Mapping[str, object]], where: str = "config.json") -> "RunConfig":
+    def from_json(
+        cls, value: Mapping[str, Mapping[str, object]], where: str = "config.json", recorded: bool = False
+    ) -> "RunConfig":
         """Rebuild from `to_json`; sections and options that are left out keep their defaults.
+
+        Args:
+            value: section -> option -> value.
+            where: what messages call it.
+            recorded: mitr wrote it, perhaps an earlier version.
 
         Raises:
             MitrError: an unknown section or option, or a value out of range.
@@ -145,7 +161,7 @@ class RunConfig:
             raise MitrError(f"{where}: there is no section {unknown[0]}; there are {there_are}")
         try:
             given = {name: SECTIONS[name](**options) for name, options in sections.items()}
-            model = ModelConfig.from_json(value.get("model", {}), value.get("loss", {}))
+            model = ModelConfig.from_json(value.get("model", {}), value.get("loss", {}), recorded)
         except (TypeError, AttributeError) as error:
             raise MitrError(f"{where}: not a run configuration of this version: {error}") from None
         except MitrError as error:

@@ -211,7 +211,7 @@ class RunInfo:
         entries = _Entries(value, where)
         git = entries.optional("git", dict)
         return cls(
-            RunConfig.from_json(entries.get("config", dict), where),
+            RunConfig.from_json(entries.get("config", dict), where, recorded=True),
             NetworkInfo.from_json(entries.get("network", dict), f"{where}, network"),
             entries.checked("data", dict, lambda about: DataInfo(**about)),
             entries.get("selection", str),
