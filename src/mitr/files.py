@@ -8,9 +8,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mitr.errors import MitrError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @contextmanager
@@ -87,11 +90,27 @@ def user_cache() -> Path:
     return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text as UTF-8, replacing `path` at once."""
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_csv(path: Path, table: "DataFrame") -> None:
+    """Write a table as CSV without its index, replacing `path` at once."""
+    with replacing(path) as partial:
+        table.to_csv(partial, index=False)
+
+
+def write_parquet(path: Path, table: "DataFrame") -> None:
+    """Write a table as Parquet without its index, replacing `path` at once."""
+    with replacing(path) as partial:
+        table.to_parquet(partial, index=False)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as JSON (UTF-8, two-space indent, NaN refused), replacing `path` at once."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    with replacing(path) as partial:
-        partial.write_text(text + "\n", encoding="utf-8")
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:

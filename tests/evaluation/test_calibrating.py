@@ -12,7 +12,7 @@ from mitr.api import train
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
 from mitr.evaluation import calibrating
-from mitr.evaluation.calibrating import calibrate_if_possible, calibrated, calibration_rows, carried, enough_clips
+from mitr.evaluation.calibrating import calibrate_if_possible, calibrated, calibration_rows, can_calibrate, carried
 from mitr.evaluation.conformal import Conformal
 from mitr.evaluation.curves import Curves
 from mitr.runs.run import Run
@@ -77,7 +77,7 @@ def test_clips_that_took_no_part_in_stopping_calibrate_alone(small: Dataset, tmp
     assert set(rows) < set(small.indices("valid"))
     assert "without the 50% of it that calibrate intervals" in held_out.info.selection
     few = train(small, tmp_path / "few", options(1, calibration_share=0.25), quiet=True)
-    assert not enough_clips(few, small)
+    assert not can_calibrate(few, small)
     assert calibrate_if_possible(few, small) is None
     assert carried(few) is None
 

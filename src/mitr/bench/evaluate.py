@@ -23,10 +23,11 @@ from mitr.evaluation.shapley import shapley
 from mitr.evaluation.shapley import summary as shapley_summary
 from mitr.evaluation.summary import Summary, summarise, write_by_rate
 from mitr.evaluation.table import tidy, write_results
-from mitr.files import check_free, new_folder, replacing, write_json
+from mitr.files import check_free, new_folder, write_csv, write_json, write_parquet
 from mitr.missing.protocols import CHOSEN, Condition, protocol_named
 from mitr.report.one_model import run_method, run_sections, subtitle
 from mitr.report.page import Report, write_page
+from mitr.runs.history import HISTORY_CSV
 from mitr.runs.run import Run
 
 
@@ -144,18 +145,16 @@ def evaluate(
     facts = {"model": model, "seed": seed, "split": split}
     about: dict[str, Any] = facts | {"data": data_facts(dataset), "run": run.info.to_json(), "command": command}
     said = summary.to_json()
-    history = run.folder / "history.csv"  # not yet there if training was killed in its first epoch
+    history = run.folder / HISTORY_CSV  # not yet there if training was killed in its first epoch
     with new_folder(out, "metrics.json", overwrite) as folder:
-        with replacing(folder / "predictions.parquet") as partial:
-            predictions.to_parquet(partial, index=False)
+        write_parquet(folder / "predictions.parquet", predictions)
         if conformal is not None and coverage is not None:
             rows = coverage.astype(object).where(coverage.notna(), None).to_dict("records")  # JSON has no NaN
             about["intervals"] = {"level": intervals, "clips": conformal.clips}
             about["intervals"]["by_rate"] = rows
         if values is not None:
             about["shapley"] = shapley_summary(values)
-            with replacing(folder / "shapley.csv") as partial:
-                values.to_csv(partial, index=False)
+            write_csv(folder / "shapley.csv", values)
         write_json(folder / "metrics.json", said | about)
         write_by_rate(summary, folder / "by_rate.csv")
         write_results(results, folder)

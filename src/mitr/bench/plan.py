@@ -132,7 +132,7 @@ def make_plan(
         job
         for data in datasets
         for seed in seeds
-        for training in _trainings(data, chosen, per_rate)
+        for training in trainings(data, chosen, per_rate)
         for name, config in entries.items()
         for job in [_job(data, name, config, seed, training)]
     ]
@@ -154,7 +154,8 @@ class ProtocolTraining(NamedTuple):
         return MissingConfig("fixed", self.rate, seeds=base.seeds)
 
 
-def _trainings(data: Dataset, protocols: Sequence[Protocol], per_rate: bool) -> Iterator[ProtocolTraining]:
+def trainings(data: Dataset, protocols: Sequence[Protocol], per_rate: bool) -> Iterator[ProtocolTraining]:
+    """The trainings of protocols on a data set: one for all conditions, or one a rate."""
     for protocol in protocols:
         if per_rate and protocol.name in PER_RATE:
             for condition in protocol.conditions_of(data):

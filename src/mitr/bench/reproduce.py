@@ -13,7 +13,7 @@ from mitr.config import EncoderChoice
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
 from mitr.evaluation.metrics import metric
-from mitr.files import replacing, write_json
+from mitr.files import write_json, write_text
 from mitr.version import VERSION
 
 Verdict = Literal["within", "better", "worse", "not measured", "other data"]
@@ -170,8 +170,7 @@ def reproduce(
         "command": command,
     }
     write_json(out / "reproduction.json", row | measured)
-    with replacing(out / "reproduction.md") as partial:
-        partial.write_text(as_markdown(reproduction), encoding="utf-8")
+    write_text(out / "reproduction.md", as_markdown(reproduction))
     return reproduction
 
 

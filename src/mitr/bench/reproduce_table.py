@@ -12,7 +12,7 @@ from mitr.bench.reproduce import HEAD, Reproduction, Verdict, reproduce, source_
 from mitr.config import EncoderChoice
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
-from mitr.files import discard_partials, replacing, write_json
+from mitr.files import discard_partials, write_json, write_text
 from mitr.version import VERSION
 
 
@@ -200,5 +200,4 @@ def _write(table: TableReproduction, command: str | None) -> None:
     ]
     written = {"table": table.name, "verdicts": table.verdicts, "experiments": rows, "errors": table.errors}
     write_json(table.folder / FILES[0], written | {"mitr": VERSION, "command": command})
-    with replacing(table.folder / FILES[1]) as partial:
-        partial.write_text(table_as_markdown(table), encoding="utf-8")
+    write_text(table.folder / FILES[1], table_as_markdown(table))

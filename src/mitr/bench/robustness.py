@@ -11,14 +11,14 @@ import pandas as pd
 
 from mitr.bench.evaluate import data_facts, shown_facts, warnings_for
 from mitr.bench.jobs import alone_in, listed, perform_all, perform_here, prepare
-from mitr.bench.plan import PER_RATE, Check, Job, Plan
+from mitr.bench.plan import PER_RATE, Job, Plan, trainings
 from mitr.bench.run import shared_among
-from mitr.bench.tables import Answers, coverage_of, over_seeds, shapley_of, summary_of, write_table
-from mitr.config import PUBLISHED_SEEDS, MissingConfig
+from mitr.bench.tables import Answers, coverage_of, over_seeds, predictions_of, shapley_of, summary_of
+from mitr.config import PUBLISHED_SEEDS
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
 from mitr.evaluation.table import write_results
-from mitr.files import read_json, write_json
+from mitr.files import read_json, write_csv, write_json
 from mitr.missing.protocols import AREA, CHOSEN, PROTOCOLS, Protocol, protocol_named
 from mitr.processes import JobResult
 from mitr.report.plan import Findings, write_plan_report
@@ -125,35 +125,33 @@ def _jobs(
     place, name, model = str(data.folder), data.info.name, config.model.name
     for seed in seeds:
         seeded = replace(config, train=replace(config.train, seed=seed))
-        if not per_rate:
-            trained = replace(seeded, missing=protocol.training(config.missing))
-            checks: tuple[Check, ...] = (Check(protocol),)
-            yield Job(f"seed-{seed}", model, place, name, seed, "one-model", trained, checks, split)
-            continue
-        for condition in protocol.conditions_of(data):
-            assert condition.level is not None
-            missing = MissingConfig("fixed", condition.level, seeds=config.missing.seeds)
-            key, checks = f"rate-{condition.level}-seed-{seed}", (Check(protocol, (condition.name,)),)
-            yield Job(key, model, place, name, seed, "per-rate", replace(seeded, missing=missing), checks, split)
+        for training in trainings(data, (protocol,), per_rate):
+            key = f"seed-{seed}" if training.rate is None else f"rate-{training.rate}-seed-{seed}"
+            trained = replace(seeded, missing=training.missing(config.missing))
+            yield Job(key, model, place, name, seed, training.training, trained, (training.check,), split)
 
 
 def _reported(
     plan: Plan, out: Path, facts: dict[str, JobResult], known: dict[str, Any], command: str | None
 ) -> Robustness:
     (dataset,), (protocol,), model = plan.datasets, plan.protocols, next(iter(plan.entries))
-    write_json(out / "jobs.json", listed(plan, facts))
+    entries = listed(plan, facts)
+    write_json(out / "jobs.json", entries)
     if failed := [f"{key}: {job['error']}" for key, job in facts.items() if job["status"] != "ok"]:
         raise MitrError("\n".join([f"{len(failed)} of {len(plan.jobs)} runs failed; call again to go on", *failed]))
     training = "per-rate" if plan.per_rate else "one-model"
     each = [Answers(model, seed, protocol.name, training) for seed in plan.seeds]
-    found = [(answers, *summary_of(plan, out, dataset, answers)) for answers in each]
+    found = [
+        (answers, *summary_of(plan, dataset, answers, predictions_of(plan, out, dataset.info.name, answers)))
+        for answers in each
+    ]
     aggregates = over_seeds([(answers, summary) for answers, summary, _ in found])
     (together,) = aggregates.values()
     results = pd.concat([rows for _, _, rows in found], ignore_index=True)
     coverage, shapley = coverage_of(plan, out, facts), shapley_of(plan, facts)
     write_results(results, out)
-    write_table(coverage, out / "coverage.csv")
-    write_table(shapley, out / "shapley.csv")
+    write_csv(out / "coverage.csv", coverage)
+    write_csv(out / "shapley.csv", shapley)
     summaries = [summary.to_json() | {"seed": answers.seed} for answers, summary, _ in found]
     about = {"training": training, "summaries": summaries, "command": command}
     write_json(out / "summary.json", dict(together) | about | known)
@@ -166,7 +164,7 @@ def _reported(
     shown.pop("Epochs")  # each run has its own
     write_plan_report(
         out,
-        Findings(results, listed(plan, facts), coverage=coverage, shapley=shapley, aggregates=aggregates),
+        Findings(results, entries, coverage=coverage, shapley=shapley, aggregates=aggregates),
         title=f"{model} on {dataset.info.name}: robustness, {training.replace('-', ' ')}",
         facts=shown,
         family=together["family"],

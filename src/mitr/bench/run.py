@@ -17,15 +17,15 @@ from mitr.bench.tables import (
     complete_answers,
     coverage_of,
     over_seeds,
+    predictions_of,
     shapley_of,
     summary_of,
-    write_table,
 )
 from mitr.data.store import Dataset
 from mitr.errors import MitrError
 from mitr.evaluation.mask_files import export_masks
 from mitr.evaluation.table import write_results
-from mitr.files import read_json, write_json
+from mitr.files import read_json, write_csv, write_json
 from mitr.processes import JobResult
 from mitr.report.plan import Findings, write_plan_report
 from mitr.runs.config import RunConfig
@@ -129,17 +129,22 @@ def _carried_out(
         errors = "; ".join(sorted({job["error"] for job in facts.values()}))
         raise MitrError(f"no run of {out} succeeded: {errors}")
     pairs = [(data, answers) for answers in whole for data in plan.datasets]
-    summaries = [(answers, *summary_of(plan, out, data, answers)) for data, answers in pairs]
-    results = pd.concat([rows for _, _, rows in summaries], ignore_index=True)
+    summaries, each_rows, each_bins = [], [], []
+    for data, answers in pairs:
+        predictions = predictions_of(plan, out, data.info.name, answers)
+        summary, rows = summary_of(plan, data, answers, predictions)
+        summaries.append((answers, summary))
+        each_rows.append(rows)
+        each_bins.append(bins_of(plan, data, answers, predictions))
+    results, bins = (pd.concat(tables, ignore_index=True) for tables in (each_rows, each_bins))
     alone = len(plan.entries) == len(plan.datasets) == 1
-    aggregates = over_seeds([(answers, summary) for answers, summary, _ in summaries]) if alone else {}
-    bins = pd.concat([bins_of(plan, out, *pair) for pair in pairs], ignore_index=True)
+    aggregates = over_seeds(summaries) if alone else {}
     coverage, shapley = coverage_of(plan, out, facts), shapley_of(plan, facts)
     comparisons = comparisons_of(plan, out, whole, results, reference or next(iter(plan.entries)))
     write_results(results, out)
     tables = {"bins": bins, "comparisons": comparisons, "coverage": coverage, "shapley": shapley}
     for name, table in tables.items():
-        write_table(table, out / f"{name}.csv")
+        write_csv(out / f"{name}.csv", table)
     _write_masks(plan, out)
     write_plan_report(
         out,

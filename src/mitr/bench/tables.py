@@ -16,7 +16,6 @@ from mitr.evaluation.intervals import coverage_by_rate
 from mitr.evaluation.over_seeds import aggregate
 from mitr.evaluation.summary import Summary, summarise
 from mitr.evaluation.table import tidy
-from mitr.files import replacing
 from mitr.processes import JobResult
 
 
@@ -59,9 +58,8 @@ def predictions_of(plan: Plan, out: Path, data: str, answers: Answers) -> pd.Dat
     return pd.concat(parts, ignore_index=True)
 
 
-def summary_of(plan: Plan, out: Path, data: Dataset, answers: Answers) -> tuple[Summary, pd.DataFrame]:
-    """The summary of one entry and seed on one data set, and its rows of the tidy table."""
-    predictions = predictions_of(plan, out, data.info.name, answers)
+def summary_of(plan: Plan, data: Dataset, answers: Answers, predictions: pd.DataFrame) -> tuple[Summary, pd.DataFrame]:
+    """The summary of one entry's and seed's `predictions_of` one data set, and its rows of the tidy table."""
     first = predictions.drop_duplicates("condition")
     runs: dict[str, str] = dict(zip(first["condition"], first["run"], strict=True))
     run = next(iter(runs.values())) if len(set(runs.values())) == 1 else runs
@@ -78,9 +76,9 @@ def over_seeds(summaries: Sequence[tuple[Answers, Summary]]) -> dict[tuple[str, 
     return {pair: aggregate(found) for pair, found in each.items()}
 
 
-def bins_of(plan: Plan, out: Path, data: Dataset, answers: Answers) -> pd.DataFrame:
+def bins_of(plan: Plan, data: Dataset, answers: Answers, predictions: pd.DataFrame) -> pd.DataFrame:
     """MAE and bias per bin of the label."""
-    bins = by_label_bin(predictions_of(plan, out, data.info.name, answers), plan.scale_of(data))
+    bins = by_label_bin(predictions, plan.scale_of(data))
     known: dict[str, Any] = {"data": data.info.name, "model": answers.entry, "training": answers.training}
     return bins.assign(**known, seed=answers.seed, protocol=answers.protocol)
 
@@ -134,9 +132,3 @@ def shapley_of(plan: Plan, facts: Mapping[str, JobResult]) -> pd.DataFrame:
     ]
     columns = ["data", "model", "training", "seed", "modality", "mean", "mean_absolute", "share"]
     return pd.DataFrame(rows, columns=columns)
-
-
-def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as CSV, replacing `path` at once."""
-    with replacing(path) as partial:
-        table.to_csv(partial, index=False)

@@ -11,14 +11,15 @@ from mitr.batches.examples import Examples
 from mitr.bench.cost import milliseconds_per_sample, peak_memory_mb, reset_peak_memory
 from mitr.bench.plan import Check, Job
 from mitr.data.store import Dataset
-from mitr.evaluation.calibrating import FILE, calibrated, enough_clips
+from mitr.evaluation.calibrating import FILE, calibrated, can_calibrate
 from mitr.evaluation.predicting import predict_under
 from mitr.evaluation.shapley import shapley, summary
-from mitr.files import read_json, replacing, write_json
+from mitr.files import read_json, write_json, write_parquet
 from mitr.missing.protocols import Condition
 from mitr.models.network import Network
 from mitr.processes import JobResult
 from mitr.runs.history import read_history
+from mitr.runs.info import RUN_JSON
 from mitr.runs.run import Run
 from mitr.training.train import resume, train
 
@@ -28,9 +29,9 @@ def perform(job: Job, folder: Path, quiet: bool = True) -> JobResult:
     place = folder / "runs" / job.key
     reset_peak_memory()
     dataset = Dataset(job.data)
-    if place.exists() and not (place / "run.json").exists():
+    if place.exists() and not (place / RUN_JSON).exists():
         shutil.rmtree(place)  # stopped before there was anything to go on with
-    if (place / "run.json").exists():
+    if (place / RUN_JSON).exists():
         run = resume(place, dataset, quiet=quiet)
     else:
         run = train(dataset, place, job.config, quiet=quiet)
@@ -39,9 +40,9 @@ def perform(job: Job, folder: Path, quiet: bool = True) -> JobResult:
     for check in job.checks:
         path = predictions_path(folder, job, check)
         if not path.exists():
-            _write(path, _predict(network, tested, check))
+            write_parquet(path, _predict(network, tested, check))
     earlier = read_json(place / "done.json") if (place / "done.json").exists() else {}
-    if _can_calibrate(run, dataset):
+    if can_calibrate(run, dataset):
         calibrated(run, data=dataset, network=network)
     facts = {
         "status": "ok",
@@ -66,7 +67,7 @@ def finished(job: Job, folder: Path) -> JobResult | None:
     if not path.exists() or not all(predictions_path(folder, job, check).exists() for check in job.checks):
         return None
     facts: JobResult = read_json(path)
-    calibrated_here = (path.parent / FILE).exists() or not _can_calibrate(Run(path.parent), Dataset(job.data))
+    calibrated_here = (path.parent / FILE).exists() or not can_calibrate(Run(path.parent), Dataset(job.data))
     return facts if calibrated_here and "shapley" in facts else None
 
 
@@ -81,15 +82,6 @@ def conditions_of(dataset: Dataset, check: Check) -> list[Condition]:
     return [c for c in check.protocol.conditions_of(dataset) if check.conditions is None or c.name in check.conditions]
 
 
-def _can_calibrate(run: Run, data: Dataset) -> bool:
-    return data.info.classes is None and enough_clips(run, data)
-
-
 def _predict(network: Network, examples: Examples, check: Check) -> pd.DataFrame:
     table = predict_under(network, examples, conditions_of(examples.data, check))
     return table[np.isfinite(table["label"])].reset_index(drop=True)
-
-
-def _write(path: Path, table: pd.DataFrame) -> None:
-    with replacing(path) as partial:
-        table.to_parquet(partial, index=False)

@@ -26,8 +26,9 @@ def add_model_options(parser: ArgumentParser, words: Sequence[str]) -> None:
     """
     name = named_model(words)
     kind = model_class(name).options_class
+    types = hints(kind)
     for given in _given(words):
-        if given not in hints(kind):
+        if given not in types:
             raise MitrError(kind.unknown(given, name) + _models_with(given))
     models = ", ".join(MODELS.names())
     parser.add_argument(
@@ -35,7 +36,7 @@ def add_model_options(parser: ArgumentParser, words: Sequence[str]) -> None:
     )
     texts = sentences(kind)
     for option in fields(kind):
-        hint = hints(kind)[option.name]
+        hint = types[option.name]
         note = "; ".join(filter(None, (allowed(option, hint), source_of(option, kind))))
         text = f"{texts.get(option.name, '')} ({note})"
         parser.add_argument(f"--{written(option.name)}", type=hint, default=option.default, help=text)
@@ -79,19 +80,20 @@ def named_model(words: Sequence[str]) -> str:
     """The model that a command line or its `--config` files name; of several, the last one."""
     name = DEFAULT_MODEL
     for option, value in _values(words, "config", "model.name"):
-        name = value if option == "model.name" else str(_section(value, "model").get("name", name))
+        name = value if option == "model.name" else str(_sections(value)[0].get("name", name))
     return name
 
 
 def _given(words: Sequence[str]) -> Iterator[str]:
     """Fields of model options that a command line and its `--config` files set."""
     for _, path in _values(words, "config"):
-        for option in _section(path, "model"):
+        model, loss = _sections(path)
+        for option in model:
             if option == "options":
                 raise MitrError(f"{path}: model.options is no option; write a model's options beside its name")
             if option != "name":
                 yield str(option)
-        for term in _section(path, "loss"):
+        for term in loss:
             yield f"{LOSS}{term}"
     for word in words:
         option = word.partition("=")[0]
@@ -101,13 +103,15 @@ def _given(words: Sequence[str]) -> Iterator[str]:
             yield LOSS + option.removeprefix("--loss.")
 
 
-def _section(path: str, name: str) -> Mapping[str, Any]:
+def _sections(path: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The sections `model` and `loss` of a file of options."""
     value = read_yaml(Path(path))
-    section = value.get(name, {}) if isinstance(value, Mapping) else {}
-    if not isinstance(section, Mapping):
-        example = f"{name}: {{OPTION: VALUE}}"
-        raise MitrError(f"{path}: the section {name} is {section!r}; write options, such as `{example}`")
-    return section
+    sections = {name: value.get(name, {}) if isinstance(value, Mapping) else {} for name in ("model", "loss")}
+    for name, section in sections.items():
+        if not isinstance(section, Mapping):
+            example = f"{name}: {{OPTION: VALUE}}"
+            raise MitrError(f"{path}: the section {name} is {section!r}; write options, such as `{example}`")
+    return sections["model"], sections["loss"]
 
 
 def _values(words: Sequence[str], *options: str) -> Iterator[tuple[str, str]]:

@@ -61,10 +61,8 @@ def calibrated(
 
 
 def calibrate_if_possible(run: Run, data: Dataset, level: float = LEVEL) -> Conformal | None:
-    """`calibrated`, or None where the validation split cannot: its labels are classes, or too few."""
-    if data.info.classes is not None or not enough_clips(run, data, level):
-        return None
-    return calibrated(run, level, data=data)
+    """`calibrated`, or None where the validation split cannot."""
+    return calibrated(run, level, data=data) if can_calibrate(run, data, level) else None
 
 
 def calibration_rows(run: Run, data: Dataset) -> np.ndarray:
@@ -72,9 +70,10 @@ def calibration_rows(run: Run, data: Dataset) -> np.ndarray:
     return divided_validation(data, run.config.train.calibration_share)[1]
 
 
-def enough_clips(run: Run, data: Dataset, level: float = LEVEL) -> bool:
-    """The clips that calibrate the intervals of a run have enough labels for a level."""
-    return int(np.isfinite(data.labels[calibration_rows(run, data)]).sum()) >= clips_needed(level)
+def can_calibrate(run: Run, data: Dataset, level: float = LEVEL) -> bool:
+    """Labels lie on a scale, and the clips that calibrate the intervals of a run have enough of them for a level."""
+    labels = data.labels[calibration_rows(run, data)]
+    return data.info.classes is None and int(np.isfinite(labels).sum()) >= clips_needed(level)
 
 
 def carried(run: Run) -> tuple[float, Intervals] | None:

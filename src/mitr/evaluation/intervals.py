@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
+from mitr.data.scale import ends_of
 from mitr.errors import MitrError
-from mitr.evaluation.metrics import Array, ends_of
+from mitr.evaluation.metrics import Array
 
 _SLACK = 1e-9  # relative, of widths that are a product of floating-point numbers
 

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mitr.data.scale import Scale
-from mitr.data.scale import ends_of as ends_of  # conformal.py reads it here
 from mitr.errors import MitrError
 
 Array = NDArray[np.float64]

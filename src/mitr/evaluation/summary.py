@@ -14,7 +14,7 @@ from mitr.errors import MitrError
 from mitr.evaluation.bootstrap import LEVEL, RESAMPLES, bootstrap, interval
 from mitr.evaluation.groups import Groups, groups_of
 from mitr.evaluation.metrics import Array, auilc, defined, measure, zero_for_undefined
-from mitr.files import replacing
+from mitr.files import write_csv
 from mitr.missing.protocols import AREA
 
 OBSERVED = ("observed_text", "observed_audio", "observed_vision")
@@ -208,8 +208,7 @@ def wide(summary: Summary) -> pd.DataFrame:
 
 def write_by_rate(summary: Summary, path: Path) -> None:
     """Write `wide` as CSV (`by_rate.csv`), undefined values empty, replacing `path` at once."""
-    with replacing(path) as partial:
-        wide(summary).to_csv(partial, index=False)
+    write_csv(path, wide(summary))
 
 
 class Stack(NamedTuple):

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from mitr.evaluation.summary import Summary
-from mitr.files import replacing
+from mitr.files import write_csv, write_parquet
 
 RESULTS = "results"  # the files' name without ending
 COLUMNS = ("data", "model", "run", "training", "protocol", "axis", "condition", "rate", "seed", "metric", "value")
@@ -45,7 +45,5 @@ def tidy(
 
 def write_results(table: pd.DataFrame, folder: Path) -> None:
     """Write the tidy table as `results.parquet` and `results.csv`."""
-    with replacing(folder / f"{RESULTS}.parquet") as partial:
-        table.to_parquet(partial, index=False)
-    with replacing(folder / f"{RESULTS}.csv") as partial:
-        table.to_csv(partial, index=False)
+    write_parquet(folder / f"{RESULTS}.parquet", table)
+    write_csv(folder / f"{RESULTS}.csv", table)

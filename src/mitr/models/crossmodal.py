@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from mitr.errors import MitrError
-from mitr.models.options import ModelOptions, dropout_rate, kernel, size
+from mitr.models.options import ModelOptions, check_heads, dropout_rate, kernel, size
 from mitr.nn.crossmodal import Dropouts
 
 
@@ -46,8 +45,7 @@ class CrossmodalOptions(ModelOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.width % self.heads:
-            raise MitrError(f"model.width is {self.width}; it must be a multiple of the {self.heads} heads")
+        check_heads(self.width, self.heads)
 
     @property
     def own_layers(self) -> int:

@@ -22,12 +22,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mitr.batches.views import Steps, Targets, View, with_cls
-from mitr.errors import MitrError
 from mitr.losses import masked
 from mitr.losses.subspaces import central_moments, orthogonality
 from mitr.losses.task import Task
 from mitr.models.base import Model
-from mitr.models.options import ModelOptions, dropout_rate, size, weight
+from mitr.models.options import ModelOptions, check_heads, dropout_rate, size, weight
 from mitr.nn.dropout import dropout
 from mitr.nn.masked import masked_mean
 from mitr.nn.recurrent import Recurrent
@@ -66,8 +65,7 @@ class MisaOptions(ModelOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.width % self.heads:
-            raise MitrError(f"model.width is {self.width}; it must be a multiple of the {self.heads} heads")
+        check_heads(self.width, self.heads)
 
 
 class States(NamedTuple):

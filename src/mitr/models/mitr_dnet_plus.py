@@ -18,11 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from mitr.batches.views import Steps, Targets, View
-from mitr.errors import MitrError
 from mitr.losses import masked
 from mitr.losses.task import Task
 from mitr.models.base import Model
-from mitr.models.options import ModelOptions, choice, dropout_rate, size, weight
+from mitr.models.options import ModelOptions, check_heads, choice, dropout_rate, size, weight
 from mitr.nn.crossmodal import CrossmodalLayer, Dropouts
 from mitr.nn.dropout import Dropout, dropout
 from mitr.nn.masked import masked_mean
@@ -63,8 +62,7 @@ class MitrDNetPlusOptions(ModelOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.width % self.heads:
-            raise MitrError(f"model.width is {self.width}; it must be a multiple of the {self.heads} heads")
+        check_heads(self.width, self.heads)
 
 
 class Read(NamedTuple):

@@ -148,6 +148,16 @@ class TeacherOptions(ModelOptions):
     teacher: Literal["shared", "separate"] = choice("shared", "shared as released; the paper leaves it open")
 
 
+def check_heads(width: int, heads: int) -> None:
+    """Refuse attention heads that do not divide a model's width.
+
+    Raises:
+        MitrError: naming both.
+    """
+    if width % heads:
+        raise MitrError(f"{written('width')} is {width}; it must be a multiple of the {heads} heads")
+
+
 def hints(kind: type[ModelOptions]) -> Mapping[str, Any]:
     """Field name -> type, in the order of declaration."""
     types_of = get_type_hints(kind)

@@ -112,7 +112,7 @@ def models_over_conditions(table: pd.DataFrame, path: Path | None = None) -> byt
     height = 3.6 + (0 if numbered else 0.7) + 0.21 * -(-len(models) // 4)
     with row_of(len(keys), height, path) as (axes, png):
         for axis, key in zip(axes, keys, strict=True):
-            scale = 100.0 if metric(key).percent else 1.0
+            scale = _headed(axis, key)
             for index, model in enumerate(models):
                 values = [scale * means.get((key, model, name), np.nan) for name in conditions["condition"]]
                 style: dict[str, Any] = {"color": SERIES[index % len(SERIES)], "marker": MARKERS[index // len(SERIES)]}
@@ -121,9 +121,6 @@ def models_over_conditions(table: pd.DataFrame, path: Path | None = None) -> byt
                 axis.plot(
                     places, values, label=model, markersize=4.5, **style | ({"linewidth": 1.5} if numbered else {})
                 )
-            about = metric(key)
-            axis.set(title=f"{about.label}{' (%)' if about.percent else ''}")
-            corner(axis, "lower is better" if about.lower_is_better else "higher is better", GREY)
             if numbered:
                 axis.set(xlabel="rate")
             else:
@@ -184,15 +181,20 @@ def _panels(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _titled(axis: Any, places: Places, key: str) -> float:
-    """Label the axes; gives the factor from the metric to what is drawn (shares in per cent)."""
-    about = metric(key)
-    better = "lower is better" if about.lower_is_better else "higher is better"
-    axis.set(title=f"{about.label}{' (%)' if about.percent else ''}", xlabel=places.label)
-    corner(axis, better, GREY)
+    """Label the axes; gives the factor of `_headed`."""
+    axis.set(xlabel=places.label)
     if places.names is None:
         axis.set_xlim(places.at.min() - 0.02, places.at.max() + 0.02)
     else:
         _write_names(axis, places.names)
+    return _headed(axis, key)
+
+
+def _headed(axis: Any, key: str) -> float:
+    """Title and direction of a metric; gives the factor from the metric to what is drawn (shares in per cent)."""
+    about = metric(key)
+    axis.set(title=f"{about.label}{' (%)' if about.percent else ''}")
+    corner(axis, "lower is better" if about.lower_is_better else "higher is better", GREY)
     return 100.0 if about.percent else 1.0
 
 

@@ -227,7 +227,7 @@ def _coverage(summary: Entry, intervals: Entry) -> Section:
 
 
 def _shapley(shapley: Entry, of_classes: bool) -> Section:
-    units = "in units of the predicted class's probability" if of_classes else "in label units"
+    units = wording.prediction_units(of_classes)
     caption = (
         f"Shapley values on the split as it is, over {shapley['n']} samples, {units}: prior + values = prediction."
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from mitr.evaluation.metrics import metric
-from mitr.files import replacing
+from mitr.files import replacing, write_text
 from mitr.report import wording
 from mitr.report.figure import DPI
 from mitr.report.tables import Table, latex, markdown, plain_markdown
@@ -110,7 +110,8 @@ def write_page(folder: Path, report: Report) -> Path:
     for figure in report.figures:
         with replacing(folder / f"{figure.name}.png") as partial:
             partial.write_bytes(figure.png)
-    return _text(folder / "report.html", page)
+    write_text(folder / "report.html", page)
+    return folder / "report.html"
 
 
 def write_tables(folder: Path, report: Report) -> None:
@@ -121,8 +122,8 @@ def write_tables(folder: Path, report: Report) -> None:
         for table in (block for block in section.blocks if isinstance(block, Table)):
             lines.append(f"## {heading}\n\n{markdown(table)}")
             all_tables.append(latex(table))
-    _text(folder / "tables.md", "\n\n".join(lines) + "\n")
-    _text(folder / "tables.tex", "\n\n".join(all_tables) + "\n")
+    write_text(folder / "tables.md", "\n\n".join(lines) + "\n")
+    write_text(folder / "tables.tex", "\n\n".join(all_tables) + "\n")
 
 
 def _rendered(report: Report) -> str:
@@ -135,9 +136,3 @@ def _rendered(report: Report) -> str:
     environment.filters["heading"] = wording.heading
     definitions = {key: metric(key).description for key in report.keys}
     return environment.get_template("report.html").render(report=report, definitions=definitions)
-
-
-def _text(path: Path, text: str) -> Path:
-    with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8")
-    return path

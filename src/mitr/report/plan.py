@@ -255,7 +255,7 @@ def shapley_table(shapley: pd.DataFrame | None, family: str) -> Table | None:
     """Mean absolute Shapley value of each modality, a model, on complete data."""
     if shapley is None or shapley.empty:
         return None
-    units = "in units of the predicted class's probability" if family == "classes" else "in label units"
+    units = wording.prediction_units(family == "classes")
     modalities = list(dict.fromkeys(shapley["modality"]))
     means = shapley.groupby(["model", "modality"], sort=False)[["mean_absolute", "share"]].mean()
     rows = []

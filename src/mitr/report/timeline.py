@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from mitr.files import replacing, write_json
+from mitr.files import write_csv, write_json
 from mitr.prediction.answer import Prediction
 from mitr.report.figure import BLUE, GREY, MODALITY_COLOURS, SERIES, column_of
 
@@ -19,8 +19,7 @@ def write_timeline(answer: Prediction, folder: Path, stem: str) -> list[Path]:
         The three paths.
     """
     paths = [folder / f"{stem}.{ending}" for ending in ("csv", "json", "png")]
-    with replacing(paths[0]) as partial:
-        table(answer).to_csv(partial, index=False)
+    write_csv(paths[0], table(answer))
     write_json(paths[1], answer.to_json())
     picture(answer, paths[2])
     return paths

@@ -208,3 +208,8 @@ def _between(key: str, entry: Mapping[str, Any]) -> str:
         return "interval undefined"
     factor, decimals = (100, 1) if metric(key).percent else (1, 3)
     return f"{plain(factor * entry['low'], decimals)} to {plain(factor * entry['high'], decimals)}"
+
+
+def prediction_units(of_classes: bool) -> str:
+    """The units of what changes a prediction, such as Shapley values."""
+    return "in units of the predicted class's probability" if of_classes else "in label units"

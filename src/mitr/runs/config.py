@@ -11,7 +11,7 @@ from typing import Any
 from mitr.config import ImbalanceConfig, MissingConfig, NormalizeConfig, TextConfig, TrainConfig
 from mitr.errors import MitrError
 from mitr.models.base import Model
-from mitr.models.options import LOSS, ModelOptions, TeacherOptions
+from mitr.models.options import LOSS, ModelOptions, TeacherOptions, hints
 from mitr.models.registry import model_class
 
 DEFAULT_MODEL = "mitr-dnet"
@@ -122,7 +122,7 @@ def _of_former_layout(
         values |= {option: value for option, value in model.items() if option not in ("name", "options")}
     elif issubclass(kind, TeacherOptions) and "teacher" in model:
         values["teacher"] = model["teacher"]
-    known = {option for option in kind.__dataclass_fields__ if option.startswith(LOSS)}
+    known = {option for option in hints(kind) if option.startswith(LOSS)}
     return values | {f"{LOSS}{term}": weight for term, weight in loss.items() if f"{LOSS}{term}" in known}
 
 

@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from mitr.files import replacing
+from mitr.files import write_text
 
 HISTORY_CSV = "history.csv"
 EpochRow = dict[str, float | int | bool | None]  # `epoch`, `train_<term>`, `valid_<metric>`, `best`, `seconds`
@@ -24,5 +24,4 @@ def write_history(folder: Path, rows: Sequence[EpochRow]) -> None:
     writer = csv.DictWriter(text, names)
     writer.writeheader()
     writer.writerows(rows)
-    with replacing(folder / HISTORY_CSV) as partial:
-        partial.write_text(text.getvalue(), encoding="utf-8")
+    write_text(folder / HISTORY_CSV, text.getvalue())

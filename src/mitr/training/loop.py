@@ -30,6 +30,7 @@ from mitr.runs import checkpoint
 from mitr.runs.config import RunConfig
 from mitr.runs.history import EpochRow
 from mitr.runs.info import NetworkInfo, TrainingProgress
+from mitr.runs.run import STATE, WEIGHTS
 from mitr.training import optimizing
 from mitr.training.device import autocast, chosen_device
 from mitr.training.log import TrainingLog
@@ -143,7 +144,7 @@ class Trainer:
         Raises:
             MitrError: the state is missing or is one of another network.
         """
-        path = self.folder / "state.safetensors"
+        path = self.folder / STATE
         tensors, header = checkpoint.load(path)
         progress = TrainingProgress.from_json(header, str(path))
         state: dict[str, dict[str, Tensor]] = {"weights": {}, "optimizer": {}, "training": {}}
@@ -224,7 +225,7 @@ class Trainer:
     def _save_best(self, row: EpochRow) -> None:
         scores = {"epoch": row["epoch"], "validation": {k: v for k, v in row.items() if "valid" in k}}
         weights = checkpoint.weights(self.network)
-        checkpoint.save(self.folder / "model.safetensors", weights, self.info.to_json() | scores)
+        checkpoint.save(self.folder / WEIGHTS, weights, self.info.to_json() | scores)
 
     def _save_state(self) -> None:
         tensors = {f"weights:{name}": tensor for name, tensor in checkpoint.weights(self.network).items()}
@@ -232,7 +233,7 @@ class Trainer:
         tensors |= {f"optimizer:{name}": tensor for name, tensor in optimizer.items()}
         tensors |= {f"training:{name}": tensor for name, tensor in self.network.model.training_state().items()}
         progress = TrainingProgress(self.epoch, self.best, self.best_epoch, self.rows)
-        checkpoint.save(self.folder / "state.safetensors", tensors, asdict(progress))
+        checkpoint.save(self.folder / STATE, tensors, asdict(progress))
 
 
 def _views(examples: Examples, masks: Masks | None) -> list[View]:
